@@ -1,0 +1,1 @@
+"""Programs to train, and files to start from."""

@@ -1,0 +1,1 @@
+"""The order of things: each flow says which task follows which, and decides nothing itself."""

@@ -1,0 +1,1 @@
+"""One effect each, safe to repeat, retried by kind of failure."""
