@@ -68,8 +68,9 @@ class Runner(Block, ABC):
     def set_limit(self, run: str, leg: int, *, limit_s: float) -> float:
         """Raise or lower the run-time limit of a leg, and read back what is in force.
 
-        A limit cannot take back time that was used: lowering it below that ends the leg at once and
-        returns the time it will have used. A leg that has ended, or is ending, keeps its limit.
+        A limit cannot take back time that was used: lowering it below that ends the leg as soon as
+        the runner can, and returns the time used by then. A leg that has ended, or is ending, keeps
+        its limit.
 
         Args:
             run: Id of the run.
@@ -162,6 +163,26 @@ def work_digest(spec: LegSpec) -> str:
             "settings": dict(spec.settings),
         }
     )
+
+
+def check_spec(spec: LegSpec) -> None:
+    """Refuse what no runner can keep its promises for.
+
+    Args:
+        spec: What to run.
+
+    Raises:
+        BadInputError: no command, a limit or grace period that is no duration, or a naive time.
+    """
+    check_limit(spec.limit_s, where=spec.name)
+    findings = {
+        "command: a program is needed": not spec.command,
+        "grace_s: a duration >= 0 is needed": not 0 <= spec.grace_s < float("inf"),
+        "start_by: a time with its zone is needed": spec.start_by.utcoffset() is None,
+    }
+    for finding, is_wrong in findings.items():
+        if is_wrong:
+            raise BadInputError(finding, where=f"leg {spec.name!r}", remedy="nothing was started")
 
 
 def check_limit(limit_s: float, *, where: str) -> None:

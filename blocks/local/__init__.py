@@ -1,0 +1,1 @@
+"""Legs as processes of this machine. Imports nothing: the supervisor must start without Prefect."""
