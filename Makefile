@@ -1,0 +1,66 @@
+# Everything a newcomer, a developer and CI run. Needs only Python 3.11 and make: the rest it brings.
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null || echo .setup/bin/uv)
+
+.PHONY: help setup run test fast check lint types layers bench down cluster cluster-down system-deps lock schemas
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+setup: .venv/.ready ## Make the environment in .venv.
+
+.setup/bin/uv:
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .setup uv
+
+# uv may be on the PATH already; then there is nothing to bring.
+.venv/.ready: requirements.lock pyproject.toml | $(filter .setup/%,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+run: setup ## Start the local stack, train the main job, print where to look.
+	$(BIN)/lowtide up
+	$(BIN)/lowtide train examples/digits/job.yaml --new --wait
+
+down: setup ## End what `make run` started.
+	$(BIN)/lowtide down
+
+test: setup ## Run every test, with coverage.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+fast: setup ## Run the tests that need no server and no cluster.
+	$(BIN)/pytest -q -m "not stack and not postgres and not cluster and not slow"
+
+check: lint types layers test ## Run everything that CI runs.
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/typos
+
+types: setup
+	$(BIN)/ty check
+	$(BIN)/basedpyright
+
+layers: setup
+	$(BIN)/lint-imports
+
+bench: setup ## Measure every figure that the documents claim.
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: ## Resolve requirements.lock anew (every version and hash, no download address).
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --group dev pyproject.toml -o requirements.lock
+
+schemas: setup ## Write the JSON Schemas under docs/schemas.
+	$(BIN)/lowtide schema job > docs/schemas/job.json
+
+system-deps: ## Install the Debian packages that fuller tests use (root only).
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql

@@ -1,0 +1,81 @@
+"""Puts the commands together, and turns whatever goes wrong into one sentence and an exit code."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from apps.cli import doctor, forecast, jobs, reconcile, schema, stack, train
+from apps.output import fail
+from lowtide.errors import BadInputError, LowtideError
+
+_EXIT_INTERRUPTED = 130
+
+
+def build() -> typer.Typer:
+    """Return the application with all its commands."""
+    app = typer.Typer(
+        name="lowtide",
+        help="GPU training that runs when it is cheap, meets its deadline, and cannot overspend.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for command in (stack, train, jobs, forecast, reconcile, schema, doctor):
+        command.register(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code.
+
+    Args:
+        arguments: The words after `lowtide`; the process's own by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(words, as_json="--json" in words))
+
+
+def _run(words: list[str], *, as_json: bool) -> int:
+    try:
+        code = build()(args=words, prog_name="lowtide", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return _EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: nobody is shown a traceback
+        return fail(_explained(error), as_json=as_json)
+    return int(code or 0)
+
+
+def _explained(error: Exception) -> LowtideError:
+    match error:
+        case LowtideError():
+            return error
+        case TyperException():
+            remedy = "`lowtide --help` lists the commands; `lowtide COMMAND --help` its options"
+            return BadInputError(_usage(error), remedy=remedy)
+        case _:
+            return _bug(error)
+
+
+def _usage(error: TyperException) -> str:
+    # Typer's own errors carry their sentence in `format_message`; asking for nothing carries help.
+    message = getattr(error, "format_message", None)
+    return message() if callable(message) else str(error)
+
+
+def _bug(error: Exception) -> LowtideError:
+    from blocks.settings import Settings  # noqa: PLC0415 - only where something broke
+
+    folder = Settings().home / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path: Path = folder / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return LowtideError(
+        f"a bug in lowtide: {type(error).__name__}: {error}",
+        remedy=f"the details are in {path}; running the same command again is safe",
+    )

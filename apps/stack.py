@@ -1,0 +1,265 @@
+"""The local stack: Prefect's server and UI, an MLflow server, and a worker for the deployments.
+
+`up` is level-triggered like everything else: it looks at what runs, starts what does not, and
+writes addresses and process ids to `stack.json`. Repeating it changes nothing. `down` ends what
+`up` started, by process id and start time, so a process that inherited an id is never touched.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from blocks.settings import Settings
+from lowtide.errors import UnavailableError
+
+PROJECT = Path(__file__).parent.parent
+WORK_POOL = "lowtide"
+_PREFECT_PORT = 4200
+_MLFLOW_PORT = 5000
+_START_S = 180.0
+_POLL_S = 0.2
+_END_S = 15.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One process of the stack.
+
+    Attributes:
+        name: prefect, mlflow or worker.
+        pid: Its process id.
+        created: When the process started, seconds since 1970; with the id it is unmistakable.
+        url: Where a person opens it; None for the worker.
+        api_url: Where a program talks to it; None for the worker.
+        log: What it prints.
+    """
+
+    name: str
+    pid: int
+    created: float
+    log: str
+    url: str | None = None
+    api_url: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the part as it is stored."""
+        return {key: getattr(self, key) for key in self.__slots__}
+
+    def process(self) -> psutil.Process | None:
+        """Return the process, or None when it is gone."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.created) < 1 and process.status() != "zombie":
+                return process
+        return None
+
+
+def up(settings: Settings, *, say: Say) -> dict[str, Part]:
+    """Start what is not running, and wait until it answers.
+
+    Args:
+        settings: Where the home folder is.
+        say: Told in one sentence what is being waited for.
+
+    Returns:
+        The parts by name.
+
+    Raises:
+        UnavailableError: a part did not answer in time; its log is named.
+    """
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    parts = running(settings)
+    fresh = {"prefect", "mlflow"} - parts.keys()
+    if "prefect" in fresh:
+        parts["prefect"] = _start_prefect(settings, logs)
+    if "mlflow" in fresh:
+        parts["mlflow"] = _start_mlflow(settings, logs)
+    _save(settings, parts)
+    for name, path in (("mlflow", "/health"), ("prefect", "/health")):
+        if name in fresh:
+            say(f"waiting for {name} at {parts[name].url}")
+        _wait_until_healthy(parts[name], path)
+    if "worker" not in parts or "prefect" in fresh:
+        say("registering the deployments and starting their worker")
+        _deploy(settings, parts, logs)
+        parts["worker"] = _start_worker(settings, parts, logs)
+        _save(settings, parts)
+    return parts
+
+
+def down(settings: Settings, *, say: Say) -> tuple[str, ...]:
+    """End what `up` started, and return the names of the parts that were ended."""
+    parts = running(settings)
+    for name in ("worker", "mlflow", "prefect"):
+        if name in parts:
+            say(f"ending {name} (process {parts[name].pid})")
+            _end(parts[name])
+    settings.stack_file.unlink(missing_ok=True)
+    return tuple(parts)
+
+
+def running(settings: Settings) -> dict[str, Part]:
+    """Return the parts of the stack whose processes live."""
+    parts = {name: Part(**stored) for name, stored in settings.stack().items()}
+    return {name: part for name, part in parts.items() if part.process() is not None}
+
+
+def environment(settings: Settings, parts: Mapping[str, Part]) -> dict[str, str]:
+    """Return the variables that let a process find the stack."""
+    variables = {
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "LOWTIDE_HOME": str(settings.home),
+    }
+    if "prefect" in parts:
+        variables["PREFECT_API_URL"] = str(parts["prefect"].api_url)
+    if "mlflow" in parts:
+        variables["MLFLOW_TRACKING_URI"] = str(parts["mlflow"].url)
+    return variables
+
+
+def _start_prefect(settings: Settings, logs: Path) -> Part:
+    port = _free_port(_PREFECT_PORT)
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    settings_of_the_server = {
+        # The UI asks the address it was served from, not the default port.
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_UI_API_URL": f"{url}/api",
+    }
+    process = _spawn(command, settings, log=logs / "prefect.log", variables=settings_of_the_server)
+    return _part("prefect", process, logs / "prefect.log", url=url, api_url=f"{url}/api")
+
+
+def _start_mlflow(settings: Settings, logs: Path) -> Part:
+    port = _free_port(_MLFLOW_PORT)
+    folder = settings.home / "mlflow"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    # Its default of four workers takes 40 s to start, each importing the whole of MLflow.
+    command += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
+    process = _spawn(command, settings, log=logs / "mlflow.log")
+    url = f"http://127.0.0.1:{port}"
+    return _part("mlflow", process, logs / "mlflow.log", url=url, api_url=url)
+
+
+def _deploy(settings: Settings, parts: Mapping[str, Part], logs: Path) -> None:
+    log = logs / "deploy.log"
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    for command in (
+        [*prefect, "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"],
+        [*prefect, "deploy", "--all"],
+    ):
+        process = _spawn(
+            command, settings, log=log, variables=environment(settings, parts), cwd=PROJECT
+        )
+        if process.wait(timeout=_START_S) != 0:
+            msg = f"`{' '.join(command[2:])}` ended with exit code {process.returncode}"
+            raise UnavailableError(msg, where="up", remedy=f"read {log}")
+
+
+def _start_worker(settings: Settings, parts: Mapping[str, Part], logs: Path) -> Part:
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
+    variables = {**environment(settings, parts), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    process = _spawn(command, settings, log=logs / "worker.log", variables=variables, cwd=PROJECT)
+    return _part("worker", process, logs / "worker.log")
+
+
+def _spawn(
+    command: Sequence[str],
+    settings: Settings,
+    *,
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    inherited = {**os.environ, **environment(settings, {}), **(variables or {})}
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            command,
+            env=inherited,
+            cwd=cwd or settings.home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in this terminal is not for the servers
+        )
+
+
+def _part(
+    name: str,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    *,
+    url: str | None = None,
+    api_url: str | None = None,
+) -> Part:
+    created = psutil.Process(process.pid).create_time()
+    return Part(
+        name=name, pid=process.pid, created=created, log=str(log), url=url, api_url=api_url
+    )
+
+
+def _wait_until_healthy(part: Part, path: str) -> None:
+    give_up = time.monotonic() + _START_S
+    while time.monotonic() < give_up:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{part.api_url}{path}", timeout=2).is_success:
+                return
+        if part.process() is None:
+            msg = f"{part.name} ended before it answered"
+            raise UnavailableError(msg, where="up", remedy=f"read {part.log}")
+        time.sleep(_POLL_S)
+    msg = f"{part.name} did not answer at {part.api_url} within {_START_S:.0f} s"
+    raise UnavailableError(msg, where="up", remedy=f"read {part.log}, then run `lowtide up` again")
+
+
+def _end(part: Part) -> None:
+    process = part.process()
+    if process is None:
+        return
+    family = [process, *process.children(recursive=True)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, alive = psutil.wait_procs(family, timeout=_END_S)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(alive, timeout=_END_S)
+
+
+def _save(settings: Settings, parts: Mapping[str, Part]) -> None:
+    stored = {name: part.document() for name, part in parts.items()}
+    draft = settings.stack_file.with_suffix(".new")
+    draft.write_text(json.dumps(stored, indent=2), encoding="utf-8")
+    draft.replace(settings.stack_file)
+
+
+def _free_port(preferred: int) -> int:
+    for port in (preferred, 0):
+        with contextlib.closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found: int = probe.getsockname()[1]
+                return found
+    msg = "no free port on 127.0.0.1"
+    raise UnavailableError(msg, where="up", remedy="end a program that listens there")

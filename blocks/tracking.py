@@ -1,0 +1,278 @@
+"""MLflow: where a training program logs its epochs, and where lowtide reads them.
+
+The REST API is spoken directly, for two measured reasons: `MlflowClient` takes over three seconds to
+import, and it has no call for the metric history of many runs at once, which the server has. One
+query then serves every run that a process watches.
+
+Errors are made here and nowhere else: no answer is `UnavailableError`, and the caller goes on with
+what it knew; anything that a retry cannot mend is a `LowtideError` that says what MLflow said.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import httpx
+from prefect.blocks.core import Block
+from pydantic import Field, HttpUrl
+
+from lowtide.errors import LowtideError, UnavailableError
+from lowtide.progress import EpochPoint
+
+RUN_TAG = "lowtide.run"
+RunStatus: TypeAlias = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+_API = "/api/2.0/mlflow"
+_HISTORY_RUNS_MAX = 100  # MLflow refuses more run ids in one query
+_HISTORY_POINTS_MAX = 25_000  # and cuts the answer here, without saying so
+_PARAM_LENGTH_MAX = 6_000
+_HTTP_ERROR_SERVER = 500
+_HTTP_THROTTLED = 429
+_HTTP_NOT_FOUND = 404
+
+
+class Tracking(Block):
+    """An MLflow tracking server.
+
+    Examples:
+        Load a saved tracking server:
+        ```python
+        from blocks.tracking import Tracking
+
+        tracking = Tracking.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_slug: ClassVar[str | None] = "lowtide-tracking"
+    _block_type_name: ClassVar[str | None] = "Lowtide Tracking"
+    _description: ClassVar[str | None] = "An MLflow tracking server that runs log their epochs to."
+    _documentation_url: ClassVar[HttpUrl | None] = HttpUrl(
+        "https://example.invalid/lowtide/blocks"
+    )
+
+    uri: str = Field(description="Address of the MLflow server, as in http://127.0.0.1:5000.")
+    timeout_s: float = Field(
+        default=5.0, gt=0, description="Longest wait for one answer, seconds."
+    )
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.uri, timeout=self.timeout_s)
+
+    def open_run(
+        self,
+        run: str,
+        *,
+        experiment: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        now: datetime,
+    ) -> str:
+        """Return the MLflow run of a lowtide run, made if there is none.
+
+        Two callers at once may make two; the ledger's compare-and-set picks one and the loser
+        deletes its own (`delete_run`).
+
+        Args:
+            run: Id of the lowtide run; it becomes the tag `lowtide.run`.
+            experiment: Name of the experiment; one is made if there is none.
+            params: The job's parameters.
+            tags: Further tags.
+            now: Start time of the run.
+
+        Returns:
+            The MLflow run's id.
+        """
+        experiment_id = self._experiment(experiment)
+        found = self.find_run(run, experiment_id=experiment_id)
+        if found is not None:
+            return found
+        all_tags = {**tags, RUN_TAG: run, "mlflow.runName": run}
+        answer = self._post(
+            "runs/create",
+            {
+                "experiment_id": experiment_id,
+                "start_time": _milliseconds(now),
+                "tags": [{"key": key, "value": value} for key, value in all_tags.items()],
+            },
+        )
+        mlflow_run: str = answer["run"]["info"]["run_id"]
+        self._post(
+            "runs/log-batch",
+            {
+                "run_id": mlflow_run,
+                "params": [
+                    {"key": key, "value": str(value)[:_PARAM_LENGTH_MAX]}
+                    for key, value in params.items()
+                ],
+            },
+        )
+        return mlflow_run
+
+    def find_run(self, run: str, *, experiment_id: str) -> str | None:
+        """Return the oldest MLflow run with the tag of a lowtide run, if there is one."""
+        answer = self._post(
+            "runs/search",
+            {
+                "experiment_ids": [experiment_id],
+                "filter": f"tags.`{RUN_TAG}` = '{run}'",
+                "order_by": ["attributes.start_time ASC"],
+                "max_results": 1,
+            },
+        )
+        runs: list[dict[str, Any]] = answer.get("runs", [])
+        return runs[0]["info"]["run_id"] if runs else None
+
+    def delete_run(self, mlflow_run: str) -> None:
+        """Delete a run that lost the race to be a lowtide run's own."""
+        self._post("runs/delete", {"run_id": mlflow_run})
+
+    def history(
+        self, mlflow_runs: Sequence[str], *, metric: str
+    ) -> dict[str, tuple[EpochPoint, ...]]:
+        """Return one metric's logged points of many runs, in the order of their time.
+
+        Args:
+            mlflow_runs: MLflow run ids.
+            metric: Name of the metric.
+
+        Returns:
+            Points by run id; a run that logged none has an empty tuple.
+
+        Raises:
+            UnavailableError: MLflow does not answer.
+        """
+        points: dict[str, list[EpochPoint]] = {run: [] for run in mlflow_runs}
+        for first in range(0, len(mlflow_runs), _HISTORY_RUNS_MAX):
+            some = mlflow_runs[first : first + _HISTORY_RUNS_MAX]
+            found = self._bulk(some, metric)
+            if len(found) >= _HISTORY_POINTS_MAX and len(some) > 1:
+                # The answer may have been cut: ask run by run, where the limit is far away.
+                found = [point for run in some for point in self._bulk([run], metric)]
+            for row in found:
+                points[row["run_id"]].append(_point(row))
+        return {run: tuple(sorted(some, key=_by_time)) for run, some in points.items()}
+
+    def set_tags(self, mlflow_run: str, tags: Mapping[str, str]) -> None:
+        """Write tags, replacing those of the same name."""
+        pairs = [{"key": key, "value": value} for key, value in tags.items()]
+        self._post("runs/log-batch", {"run_id": mlflow_run, "tags": pairs})
+
+    def end_run(self, mlflow_run: str, *, status: RunStatus, now: datetime) -> None:
+        """Write the run's final status; repeating it changes nothing."""
+        self._post(
+            "runs/update",
+            {"run_id": mlflow_run, "status": status, "end_time": _milliseconds(now)},
+        )
+
+    def log_artifact(self, mlflow_run: str, path: Path) -> None:
+        """Upload one file as an artifact of the run."""
+        info = self._get("runs/get", {"run_id": mlflow_run})["run"]["info"]
+        root: str = info["artifact_uri"]
+        if not root.startswith("mlflow-artifacts:"):
+            # The server does not proxy its artifact store: only MLflow's own client knows how.
+            from mlflow import MlflowClient  # noqa: PLC0415 - three seconds, rarely needed
+
+            MlflowClient(self.uri).log_artifact(mlflow_run, str(path))
+            return
+        folder = root.removeprefix("mlflow-artifacts:").strip("/")
+        self._send(
+            "PUT",
+            f"/api/2.0/mlflow-artifacts/artifacts/{folder}/{path.name}",
+            content=path.read_bytes(),
+        )
+
+    def run_url(self, mlflow_run: str) -> str:
+        """Return the address at which a person sees the run."""
+        experiment = self._get("runs/get", {"run_id": mlflow_run})["run"]["info"]["experiment_id"]
+        return f"{self.uri}/#/experiments/{experiment}/runs/{mlflow_run}"
+
+    def answers(self) -> bool:
+        """Say whether the server answers."""
+        try:
+            return self._client.get("/health").is_success
+        except httpx.TransportError:
+            return False
+
+    def _experiment(self, name: str) -> str:
+        found = self._send(
+            "GET", f"{_API}/experiments/get-by-name", params={"experiment_name": name}
+        )
+        if found.status_code != _HTTP_NOT_FOUND:
+            experiment_id: str = found.json()["experiment"]["experiment_id"]
+            return experiment_id
+        made = self._send(
+            "POST", f"{_API}/experiments/create", json={"name": name}, refusable=True
+        )
+        if made.is_success:
+            created: str = made.json()["experiment_id"]
+            return created
+        # Another process made it between our two questions.
+        return str(
+            self._get("experiments/get-by-name", {"experiment_name": name})["experiment"][
+                "experiment_id"
+            ]
+        )
+
+    def _bulk(self, mlflow_runs: Sequence[str], metric: str) -> list[dict[str, Any]]:
+        answer = self._send(
+            "GET",
+            "/ajax-api/2.0/mlflow/metrics/get-history-bulk",
+            params={"run_id": list(mlflow_runs), "metric_key": metric},
+        )
+        rows: list[dict[str, Any]] = answer.json()["metrics"]
+        return rows
+
+    def _get(self, call: str, params: Mapping[str, str]) -> dict[str, Any]:
+        document: dict[str, Any] = self._send("GET", f"{_API}/{call}", params=params).json()
+        return document
+
+    def _post(self, call: str, body: Mapping[str, object]) -> dict[str, Any]:
+        document: dict[str, Any] = self._send("POST", f"{_API}/{call}", json=body).json()
+        return document
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, object] | None = None,
+        content: bytes | None = None,
+        refusable: bool = False,
+    ) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, params=params, json=json, content=content)
+        except httpx.TransportError as error:
+            msg = f"MLflow does not answer: {error or type(error).__name__}"
+            raise UnavailableError(msg, where=self.uri, remedy="see `lowtide status`") from error
+        if answer.status_code >= _HTTP_ERROR_SERVER or answer.status_code == _HTTP_THROTTLED:
+            msg = f"MLflow answered {answer.status_code}"
+            raise UnavailableError(msg, where=f"{self.uri}{path}", remedy="see its log")
+        if answer.is_error and answer.status_code != _HTTP_NOT_FOUND and not refusable:
+            msg = f"MLflow refused: {answer.text[:500]}"
+            raise LowtideError(msg, where=f"{self.uri}{path}", got=f"HTTP {answer.status_code}")
+        if answer.status_code == _HTTP_NOT_FOUND and "get-by-name" not in path:
+            msg = f"MLflow does not know it: {answer.text[:500]}"
+            raise LowtideError(msg, where=f"{self.uri}{path}", got="HTTP 404")
+        return answer
+
+
+def _point(row: Mapping[str, Any]) -> EpochPoint:
+    value = row["value"]
+    return EpochPoint(
+        epoch=int(row["step"]),
+        value=math.nan if value is None else float(value),
+        at=datetime.fromtimestamp(int(row["timestamp"]) / 1000, UTC),
+    )
+
+
+def _by_time(point: EpochPoint) -> datetime:
+    return point.at
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
