@@ -1,0 +1,1 @@
+"""What must exist: manifests, images, dashboards, and a real cluster for the tests."""
