@@ -1,8 +1,8 @@
 """The job: what somebody asks lowtide to train, checked before anything is held or started.
 
-A job file is data from outside, so this is the one place of the domain that uses pydantic: the
-same model checks a YAML file, draws the form in Prefect's UI and is published as a JSON Schema.
-`parse_job` turns pydantic's findings into one sentence that a person can act on.
+A job file is data from outside, so it is a pydantic model: the same model checks a YAML file, draws
+the form in Prefect's UI and is published as a JSON Schema. `parse_job` turns pydantic's findings
+into one sentence that a person can act on.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,13 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
+from lowtide.documents import Amount, Count, Part, Seconds, explain
 from lowtide.errors import BadInputError
 from lowtide.identity import digest
 
@@ -32,19 +30,6 @@ _BudgetName: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9_.]*(/[a-z0-9][-a-z0-9_.]*)*$")
 ]
 _Scalar: TypeAlias = bool | int | float | str
-
-
-def _scalar_from_yaml(value: object) -> object:
-    """Refuse `true` where a number is asked: YAML's booleans are integers in Python."""
-    if isinstance(value, bool):
-        msg = "a number is expected, not true or false"
-        raise ValueError(msg)  # noqa: TRY004 - pydantic reports ValueError with its path
-    return value
-
-
-_Count: TypeAlias = Annotated[int, BeforeValidator(_scalar_from_yaml)]
-_Amount: TypeAlias = Annotated[Decimal, BeforeValidator(_scalar_from_yaml)]
-_Seconds: TypeAlias = Annotated[float, BeforeValidator(_scalar_from_yaml)]
 
 
 class Priority(StrEnum):
@@ -88,11 +73,7 @@ class OnRefusal(StrEnum):
     DEFER = "defer"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Metric(_Part):
+class Metric(Part):
     """The number that says how good the model is."""
 
     name: str = Field(
@@ -110,7 +91,7 @@ class Metric(_Part):
     )
 
 
-class Resources(_Part):
+class Resources(Part):
     """What one leg asks for."""
 
     flavor: str = Field(
@@ -119,22 +100,22 @@ class Resources(_Part):
         title="Flavor",
         description="Kind of capacity, as the price book names it.",
     )
-    gpus: _Count = Field(default=1, ge=0, le=1024, title="GPUs", description="GPUs of one leg.")
-    cpus: _Amount = Field(
+    gpus: Count = Field(default=1, ge=0, le=1024, title="GPUs", description="GPUs of one leg.")
+    cpus: Amount = Field(
         default=Decimal(1), gt=0, le=4096, title="CPU cores", description="CPU cores of one leg."
     )
-    memory_gib: _Amount = Field(
+    memory_gib: Amount = Field(
         default=Decimal(2), gt=0, le=65536, title="Memory, GiB", description="Memory of one leg."
     )
 
 
-class BudgetAsk(_Part):
+class BudgetAsk(Part):
     """Who pays, and the most this run may cost."""
 
     name: _BudgetName = Field(
         default="default", title="Budget", description="Budget that pays, as in research/vision."
     )
-    max_usd: _Amount | None = Field(
+    max_usd: Amount | None = Field(
         default=None,
         gt=0,
         title="At most, USD",
@@ -142,15 +123,15 @@ class BudgetAsk(_Part):
     )
 
 
-class Checkpoint(_Part):
+class Checkpoint(Part):
     """How often the program saves its state, and how long it may take to do so when stopped."""
 
-    interval: Literal["auto"] | Annotated[_Seconds, Field(gt=0)] = Field(
+    interval: Literal["auto"] | Annotated[Seconds, Field(gt=0)] = Field(
         default="auto",
         title="Interval",
         description="Seconds between two checkpoints, or auto: from their cost and spot lifetimes.",
     )
-    grace_s: _Seconds = Field(
+    grace_s: Seconds = Field(
         default=30.0,
         ge=0,
         le=3600,
@@ -159,10 +140,10 @@ class Checkpoint(_Part):
     )
 
 
-class EarlyStopping(_Part):
+class EarlyStopping(Part):
     """When to stop before the last epoch, at a checkpoint."""
 
-    patience: _Count = Field(
+    patience: Count = Field(
         default=5,
         ge=1,
         title="Patience",
@@ -173,7 +154,7 @@ class EarlyStopping(_Part):
     )
 
 
-class Secret(_Part):
+class Secret(Part):
     """One secret value, by reference: lowtide never sees it."""
 
     env: _EnvName = Field(title="Variable", description="Environment variable of the program.")
@@ -181,7 +162,7 @@ class Secret(_Part):
     key: str = Field(min_length=1, title="Key", description="Key within that Secret.")
 
 
-class TrainingJob(_Part):
+class TrainingJob(Part):
     """What is to be trained, with which money, by when.
 
     Frozen, and closed: an unknown key is refused, so that a misspelt limit never means no limit.
@@ -196,10 +177,10 @@ class TrainingJob(_Part):
     command: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         min_length=1, title="Command", description="The training program and its arguments."
     )
-    epochs: _Count = Field(
+    epochs: Count = Field(
         default=1, ge=1, le=1_000_000, title="Epochs", description="Epochs to train."
     )
-    batch_size: _Count = Field(
+    batch_size: Count = Field(
         default=64, ge=1, le=10_000_000, title="Batch size", description="Samples in one step."
     )
     metric: Metric = Field(
@@ -231,7 +212,7 @@ class TrainingJob(_Part):
     policy: PolicyName = Field(
         default=PolicyName.RUN_NOW, title="Policy", description="Rule that decides when it runs."
     )
-    expected_epoch_s: _Seconds | None = Field(
+    expected_epoch_s: Seconds | None = Field(
         default=None,
         gt=0,
         le=31_536_000,
@@ -247,7 +228,7 @@ class TrainingJob(_Part):
     on_refusal: OnRefusal = Field(
         default=OnRefusal.REFUSE, title="When refused", description="Refuse, ask a person, defer."
     )
-    max_failures: _Count = Field(
+    max_failures: Count = Field(
         default=1,
         ge=0,
         le=100,
@@ -319,66 +300,3 @@ def parse_job(document: object, *, source: str = "job") -> TrainingJob:
         return TrainingJob.model_validate(document)
     except ValidationError as error:
         raise explain(error, source=source, schema="job") from None
-
-
-def explain(error: ValidationError, *, source: str, schema: str) -> BadInputError:
-    """Turn pydantic's findings into one sentence about the first of them.
-
-    Args:
-        error: What pydantic found.
-        source: Name of the file or caller.
-        schema: Which `lowtide schema` describes the document.
-
-    Returns:
-        The error to raise.
-    """
-    findings = error.errors(include_url=False)
-    first = findings[0]
-    path = ".".join(str(part) for part in first["loc"] if part not in _UNION_BRANCHES)
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        message, remedy = "unknown key", "remove or correct it"
-    elif kind == "missing":
-        message, remedy = "the key is missing", "add it"
-    else:
-        message, remedy = first["msg"].removeprefix("Value error, "), "change the key"
-    return BadInputError(
-        message + more,
-        where=f"{source}: {path}" if path else source,
-        expected=_expected(kind, first.get("ctx", {})),
-        got=None if kind == "missing" else _shown(first.get("input")),
-        remedy=f"{remedy}; `lowtide schema {schema}` prints every key",
-    )
-
-
-_UNION_BRANCHES = frozenset(
-    {"literal['auto']", "constrained-float", "function-before[_scalar_from_yaml(), float]"}
-)
-_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-_EXPECTED = {
-    "timezone_aware": "a time with its zone, as 2026-12-01T08:00:00+01:00",
-    "extra_forbidden": "one of the known keys",
-    "missing": "a value",
-    "finite_number": "a finite number",
-    "int_parsing": "an integer",
-    "int_type": "an integer",
-    "float_parsing": "a number",
-    "decimal_parsing": "a number",
-}
-
-
-def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
-    for bound, sign in _BOUNDS.items():
-        if bound in context:
-            return f"{sign} {context[bound]}"
-    if "expected" in context:
-        return str(context["expected"])
-    if "pattern" in context:
-        return f"text matching {context['pattern']}"
-    return _EXPECTED.get(kind)
-
-
-def _shown(value: object, length_max: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= length_max else text[: length_max - 1] + "…"
