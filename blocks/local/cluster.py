@@ -62,7 +62,7 @@ class LocalCluster(Runner):
         check_spec(spec)
         folder = self._folder(spec.run, spec.leg)
         with _disk(folder):
-            order = self._order(spec)
+            order = as_order(spec, python=self.python)
             if not folder.place(order):
                 _check_same_work(folder, order, name=spec.name)
             if folder.claim() is None and folder.ended() is None:
@@ -138,19 +138,6 @@ class LocalCluster(Runner):
     def _folder(self, run: str, leg: int) -> LegFolder:
         return LegFolder(self.home.absolute() / leg_name(run, leg))
 
-    def _order(self, spec: LegSpec) -> Order:
-        program, *arguments = spec.command
-        return Order(
-            work=work_digest(spec),
-            command=(self.python if program == "python" else program, *arguments),
-            env=dict(spec.env),
-            workdir=spec.workdir or str(Path.cwd()),
-            checkpoint_dir=spec.checkpoint_dir,
-            limit_s=spec.limit_s,
-            grace_s=spec.grace_s,
-            start_by=spec.start_by,
-        )
-
     def _launch(self, folder: LegFolder) -> None:
         """Start a supervisor and wait until the leg is claimed, which takes a moment."""
         # No user's site packages and no PYTHON* variable: it needs the standard library alone.
@@ -176,6 +163,29 @@ class LocalCluster(Runner):
                 ) from error
 
 
+def as_order(spec: LegSpec, *, python: str) -> Order:
+    """Return what a supervisor of this machine is to run.
+
+    Args:
+        spec: What to run.
+        python: Interpreter of commands that begin with `python`.
+
+    Returns:
+        The order; without a folder of its own the program starts where this process is.
+    """
+    program, *arguments = spec.command
+    return Order(
+        work=work_digest(spec),
+        command=(python if program == "python" else program, *arguments),
+        env=dict(spec.env),
+        workdir=spec.workdir or str(Path.cwd()),
+        checkpoint_dir=spec.checkpoint_dir,
+        limit_s=spec.limit_s,
+        grace_s=spec.grace_s,
+        start_by=spec.start_by,
+    )
+
+
 def _check_same_work(folder: LegFolder, order: Order, *, name: str) -> None:
     known = folder.order()
     if known is not None and known.work != order.work:
@@ -193,16 +203,17 @@ def _look(folder: LegFolder, order: Order, *, now: datetime) -> LegStatus:
     # The reasons not to start first, then the claim: see `blocks.local.supervisor`.
     withdrawal = _withdrawal(folder, order, now=now)
     claim = folder.claim()
-    if claim is None:
-        if withdrawal is None:
-            return LegStatus(phase="waiting", reason="its supervisor has not started yet")
-        return _as_status(folder.testify(withdrawal))
     ended = folder.ended()
-    if ended is None:
+    if ended is not None:
+        return _as_status(ended)
+    if claim is not None:
         if _is_alive(folder, claim):
             return LegStatus(phase="running", started_at=claim.started_at)
-        ended = folder.testify(_lost(folder, order, claim, now=now))
-    return _as_status(ended)
+        # It may have ended since: then its own measurement counts, not this testimony.
+        return _as_status(folder.testify(_lost(folder, order, claim, now=now)))
+    if withdrawal is not None:
+        return _as_status(folder.testify(withdrawal))
+    return LegStatus(phase="waiting", reason="its supervisor has not started yet")
 
 
 def _withdrawal(folder: LegFolder, order: Order, *, now: datetime) -> Ended | None:
