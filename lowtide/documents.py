@@ -2,12 +2,12 @@
 
 Job files, price books and budget files are read by pydantic models that are closed and frozen.
 `explain` turns pydantic's findings into one sentence that a person can act on. A validator that
-knows better than pydantic what was expected or what to do says so with `fault`.
+knows better than pydantic what was expected or what to do says so with `refuse`.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, LiteralString, NoReturn, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -34,10 +34,10 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def fault(
+def refuse(
     message: str, *, expected: str | None = None, got: str | None = None, remedy: str | None = None
-) -> PydanticCustomError:
-    """Return what a validator raises when it can say more than a message.
+) -> NoReturn:
+    """End a validator that can say more than a message; `explain` passes its facts on.
 
     Args:
         message: What is wrong, one sentence without a full stop at its end.
@@ -45,14 +45,15 @@ def fault(
         got: What came instead; None: the value itself.
         remedy: What the reader can do next; None: the general one.
 
-    Returns:
-        The exception, whose facts `explain` passes on.
+    Raises:
+        PydanticCustomError: always.
     """
-    return PydanticCustomError(
-        "fault",
-        "{message}",
-        {"message": message, "expected": expected, "got": got, "remedy": remedy},
-    )
+    facts = {"message": message, "expected": expected, "got": got, "remedy": remedy}
+    raise PydanticCustomError(_REFUSED, _ITS_MESSAGE, facts)
+
+
+_REFUSED: LiteralString = "refused"
+_ITS_MESSAGE: LiteralString = "{message}"
 
 
 def explain(error: ValidationError, *, source: str, schema: str) -> BadInputError:
