@@ -34,8 +34,6 @@ EXIT_STOPPED = 143
 
 _KEPT = 2  # checkpoints: the newest may be torn, the one before it is whole
 _SENT_AT_ONCE_MAX = 100
-_REQUEST_S_MAX = 5.0
-_RETRY_S = 1.0
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
@@ -164,10 +162,23 @@ class Tracker:
         run: Id of the MLflow run.
         metric: The metric that every epoch has.
         unsent: What an earlier leg could not send, as `unsent` returned it.
+        request_s_max: How long MLflow may be silent within one request, seconds.
+        retry_s: Pause between two attempts, seconds.
     """
 
-    def __init__(self, uri: str | None, *, run: str | None, metric: str, unsent: str) -> None:
+    def __init__(
+        self,
+        uri: str | None,
+        *,
+        run: str | None,
+        metric: str,
+        unsent: str = "[]",
+        request_s_max: float = 5.0,
+        retry_s: float = 1.0,
+    ) -> None:
         self._uri = uri
+        self._request_s_max = request_s_max
+        self._retry_s = retry_s
         self._run = run
         self._metric = metric
         self._queue = [Epoch(**epoch) for epoch in json.loads(unsent)]
@@ -225,7 +236,7 @@ class Tracker:
             if is_first_failure:
                 print(f"MLflow does not answer ({reason}); training goes on", flush=True)
             is_first_failure = False
-            time.sleep(_RETRY_S)
+            time.sleep(self._retry_s)
 
     def _logged_steps(self) -> set[int]:
         query = urllib.parse.urlencode({"run_id": self._run, "metric_key": self._metric})
@@ -247,7 +258,7 @@ class Tracker:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=_REQUEST_S_MAX) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=self._request_s_max) as response:  # noqa: S310
             answer: dict[str, Any] = json.loads(response.read())
         return answer
 

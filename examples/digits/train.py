@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,17 +48,17 @@ class Training:
 
     Args:
         ask: What is asked of the program.
-        sigterm: Whether it was asked to end.
+        is_asked_to_end: Tells whether SIGTERM came; asked before each batch.
 
     Raises:
         ValueError: the checkpoint is of another training, or a parameter is out of range.
     """
 
-    def __init__(self, ask: Ask, *, sigterm: Sigterm) -> None:
+    def __init__(self, ask: Ask, *, is_asked_to_end: Callable[[], bool]) -> None:
         copies, hidden = int(ask.params.get("copies", "25")), int(ask.params.get("hidden", "256"))
         self._work = f"{copies} copies, {hidden} hidden, batches of {ask.batch_size}"
         self._ask = ask
-        self._sigterm = sigterm
+        self._is_asked_to_end = is_asked_to_end
         self._digits = load_digits(copies=copies, seed=SEED)
         self._network = Network(hidden=hidden, seed=SEED)
         self._progress = Progress()
@@ -83,7 +84,7 @@ class Training:
         x, y = self._digits.train_x, self._digits.train_y
         order = np.random.default_rng([SEED, at.epochs]).permutation(len(y))
         for first in range(at.batches * size, len(order), size):
-            if self._sigterm.received:
+            if self._is_asked_to_end():
                 return False
             begun_s = time.perf_counter()
             rows = order[first : first + size]
@@ -147,7 +148,7 @@ def main() -> int:
     sigterm = Sigterm()
     ask = Ask.from_env(os.environ)
     with threadpool_limits(1):  # one core, and the same sums in the same order everywhere
-        return Training(ask, sigterm=sigterm).run()
+        return Training(ask, is_asked_to_end=lambda: sigterm.received).run()
 
 
 if __name__ == "__main__":
