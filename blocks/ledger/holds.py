@@ -1,0 +1,414 @@
+"""Holds: money set aside for a run on every budget from the root down, or on none."""
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from blocks.ledger.convert import from_us, to_us
+from blocks.ledger.engine import LostRaceError, Store, reads, writes
+from blocks.ledger.posting import Author, Book, Line, levels_at, lines_of, lock_books, post
+from blocks.ledger.runs import lock_run
+from blocks.ledger.schema import BUDGET, HOLD, LEG, LIFT
+from lowtide.errors import BadInputError, ConflictError
+from lowtide.ledger.records import Hold, HoldEnding, LineKind
+from lowtide.ledger.rules import Level, Purse, admit, whole_micro_usd
+from lowtide.money import ZERO_USD, from_micro
+from lowtide.verdict import Refused
+
+
+class Holds(Store):
+    """The part of the ledger that sets money aside."""
+
+    @writes
+    def hold(
+        self,
+        connection: Connection,
+        *,
+        key: str,
+        run: str,
+        budget: str,
+        amount_usd: Decimal,
+        expires_at: datetime,
+        price_version: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> Hold | Refused:
+        """Set money aside for a run on its budget and all above it, or on none of them.
+
+        What is set aside counts against the limits at once, whichever period it will be spent in:
+        a hold that is open when a period ends counts in the next one. A refusal changes nothing
+        and is not remembered: the same question may get another answer later.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            key: The caller's key; the same key with other numbers is an error.
+            run: The run, which must be in the ledger.
+            budget: The budget that pays.
+            amount_usd: How much, US dollars, >= 0.
+            expires_at: When the sweeper may look at it, if nobody prolongs or ends it.
+            price_version: Price-book version that the run is billed by.
+            actor: Who asks.
+            reason: Why.
+            now: The time.
+
+        Returns:
+            The hold as it is now, or which budget lacks how much.
+
+        Raises:
+            BadInputError: no such run or budget, or an amount that is no amount.
+            ConflictError: the key came with other numbers, or the run has an open hold.
+        """
+        amount = whole_micro_usd(amount_usd, where=f"hold of run {run!r}")
+        ask = f"hold {from_micro(amount)} USD on {budget!r} for run {run!r}"
+        author = Author(key=key, ask=ask, actor=actor, reason=reason, at=now)
+        lock_run(connection, run)
+        if lines_of(connection, author):
+            return hold_record(connection.execute(_BY_KEY, {"asked_key": key}).one())
+        _refuse_second(connection, run)
+        books = _books_of(connection, budget)
+        levels = levels_at(connection, books, at=now)
+        refused = _admit(connection, levels, run=run, amount=amount, now=now)
+        if refused is not None:
+            return refused
+        row = {
+            "key": key,
+            "run": run,
+            "budget": budget,
+            "path": [book.name for book in books],
+            "amount_micro_usd": amount,
+            "charged_micro_usd": 0,
+            "overdraft_micro_usd": 0,
+            "released_micro_usd": 0,
+            "expires_us": to_us(expires_at),
+            "price_version": price_version,
+            "opened_us": to_us(now),
+        }
+        connection.execute(_TAKE, row)
+        line = Line(
+            kind=LineKind.HOLD, amount=amount, held=amount, run=run, price_version=price_version
+        )
+        post(connection, levels, [line], author=author)
+        return hold_record(connection.execute(_BY_KEY, {"asked_key": key}).one())
+
+    @writes
+    def top_up(
+        self,
+        connection: Connection,
+        *,
+        key: str,
+        run: str,
+        amount_usd: Decimal,
+        expires_at: datetime | None = None,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> Hold | Refused:
+        """Set more money aside under a run's open hold, or none.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            key: The caller's key.
+            run: The run.
+            amount_usd: How much more, US dollars, >= 0.
+            expires_at: The hold's new expiry; None keeps the old one.
+            actor: Who asks.
+            reason: Why.
+            now: The time.
+
+        Returns:
+            The hold as it is now, or which budget lacks how much.
+
+        Raises:
+            BadInputError: no such run, or an amount that is no amount.
+            ConflictError: the key came with other numbers, or the run has no open hold.
+        """
+        amount = whole_micro_usd(amount_usd, where=f"top-up of run {run!r}")
+        ask = f"top up run {run!r} by {from_micro(amount)} USD"
+        author = Author(key=key, ask=ask, actor=actor, reason=reason, at=now)
+        lock_run(connection, run)
+        hold = newest_hold(connection, run)
+        if lines_of(connection, author):
+            return hold_record(hold)
+        check_open(hold)
+        levels = levels_at(connection, lock_books(connection, hold.path), at=now)
+        refused = _admit(connection, levels, run=run, amount=amount, now=now)
+        if refused is not None:
+            return refused
+        changed = {"amount_micro_usd": hold.amount_micro_usd + amount}
+        _change(connection, hold, changed, expires_at=expires_at)
+        line = Line(kind=LineKind.TOP_UP, amount=amount, held=amount, run=run)
+        post(connection, levels, [line], author=author)
+        return hold_record(newest_hold(connection, run))
+
+    @writes
+    def shrink(
+        self,
+        connection: Connection,
+        *,
+        key: str,
+        run: str,
+        to_usd: Decimal,
+        expires_at: datetime | None = None,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> Hold:
+        """Lower the total of a run's open hold, and give the difference back.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            key: The caller's key.
+            run: The run.
+            to_usd: The hold's new total, what was charged included, US dollars.
+            expires_at: The hold's new expiry; None keeps the old one.
+            actor: Who asks.
+            reason: Why.
+            now: The time.
+
+        Returns:
+            The hold as it is now.
+
+        Raises:
+            BadInputError: the new total is above the old one, or below what was charged.
+            ConflictError: the key came with other numbers, or the run has no open hold.
+        """
+        total = whole_micro_usd(to_usd, where=f"shrink of run {run!r}")
+        ask = f"shrink run {run!r} to {from_micro(total)} USD"
+        author = Author(key=key, ask=ask, actor=actor, reason=reason, at=now)
+        lock_run(connection, run)
+        hold = newest_hold(connection, run)
+        if lines_of(connection, author):
+            return hold_record(hold)
+        check_open(hold)
+        _check_total(hold, total)
+        back = hold.amount_micro_usd - total
+        levels = levels_at(connection, lock_books(connection, hold.path), at=now)
+        _change(connection, hold, {"amount_micro_usd": total}, expires_at=expires_at)
+        line = Line(kind=LineKind.SHRINK, amount=-back, held=-back, run=run)
+        post(connection, levels, [line], author=author)
+        return hold_record(newest_hold(connection, run))
+
+    @writes
+    def release(
+        self,
+        connection: Connection,
+        *,
+        key: str,
+        run: str,
+        now: datetime,
+        actor: str,
+        reason: str,
+    ) -> Decimal:
+        """End a run's hold and give back what was not charged.
+
+        A hold ends at most once: where there is no open one, nothing is given back.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            key: The caller's key.
+            run: The run.
+            now: The time.
+            actor: Who asks.
+            reason: Why.
+
+        Returns:
+            What this release gave back, US dollars; a repeat returns the same.
+
+        Raises:
+            BadInputError: no such run.
+            ConflictError: a leg of the run is not settled yet, so nobody knows what it cost.
+        """
+        ask = f"release run {run!r}"
+        author = Author(key=key, ask=ask, actor=actor, reason=reason, at=now)
+        lock_run(connection, run)
+        written = lines_of(connection, author)
+        if written:
+            return from_micro(-written[0].amount_micro_usd)
+        hold = connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+        if hold is None:
+            return ZERO_USD
+        _check_settled(connection, hold)
+        return from_micro(end_hold(connection, hold, ending="released", author=author))
+
+    @reads
+    def hold_of(self, connection: Connection, run: str) -> Hold | None:
+        """Return a run's open hold, if it has one."""
+        row = connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+        return None if row is None else hold_record(row)
+
+    @reads
+    def holds(self, connection: Connection, run: str) -> tuple[Hold, ...]:
+        """Return all holds that a run ever had, the oldest first."""
+        statement = select(HOLD).where(HOLD.c.run == run).order_by(HOLD.c.opened_us, HOLD.c.key)
+        return tuple(hold_record(row) for row in connection.execute(statement))
+
+
+def newest_hold(connection: Connection, run: str) -> Row[Any]:
+    """Return a run's open hold, or the last one that it had; the run is locked.
+
+    Raises:
+        ConflictError: it never had one.
+    """
+    row = connection.execute(_NEWEST, {"asked_run": run}).first()
+    if row is None:
+        msg = "the run never held money"
+        raise ConflictError(msg, where=f"run {run!r}", remedy="hold money first")
+    return row
+
+
+def check_open(hold: Row[Any]) -> None:
+    """Make sure that a hold still sets money aside.
+
+    Raises:
+        ConflictError: it has ended.
+    """
+    if hold.ended_us is not None:
+        msg = f"its hold was {hold.ending} at {from_us(hold.ended_us).isoformat()}"
+        raise ConflictError(msg, where=f"run {hold.run!r}", remedy="take a new hold")
+
+
+def end_hold(connection: Connection, hold: Row[Any], *, ending: HoldEnding, author: Author) -> int:
+    """End an open hold, and return what it gives back, micro-dollars; its run is locked."""
+    back = purse_of(hold).left
+    levels = levels_at(connection, lock_books(connection, hold.path), at=author.at)
+    ended = {
+        "released_micro_usd": hold.released_micro_usd + back,
+        "ended_us": to_us(author.at),
+        "ending": ending,
+    }
+    connection.execute(update(HOLD).where(HOLD.c.key == hold.key).values(ended))
+    kind = LineKind.RELEASE if ending == "released" else LineKind.EXPIRE
+    line = Line(kind=kind, amount=-back, held=-back, run=hold.run)
+    post(connection, levels, [line], author=author)
+    return back
+
+
+def purse_of(hold: Row[Any]) -> Purse:
+    """Return the money of a stored hold."""
+    return Purse(
+        amount=hold.amount_micro_usd,
+        charged=hold.charged_micro_usd,
+        overdraft=hold.overdraft_micro_usd,
+        released=hold.released_micro_usd,
+        is_open=hold.ended_us is None,
+    )
+
+
+def hold_record(row: Row[Any]) -> Hold:
+    """Return a stored hold as a record."""
+    return Hold(
+        run=row.run,
+        key=row.key,
+        budget=row.budget,
+        amount_usd=from_micro(row.amount_micro_usd),
+        charged_usd=from_micro(row.charged_micro_usd),
+        overdraft_usd=from_micro(row.overdraft_micro_usd),
+        released_usd=from_micro(row.released_micro_usd),
+        expires_at=from_us(row.expires_us),
+        price_version=row.price_version,
+        opened_at=from_us(row.opened_us),
+        ended_at=from_us(row.ended_us),
+        ending=row.ending,
+    )
+
+
+_TAKE = insert(HOLD)
+_BY_KEY = select(HOLD).where(HOLD.c.key == bindparam("asked_key"))
+_OPEN = select(HOLD).where(HOLD.c.run == bindparam("asked_run"), HOLD.c.ended_us.is_(None))
+_NEWEST = (
+    select(HOLD)
+    .where(HOLD.c.run == bindparam("asked_run"))
+    .order_by(HOLD.c.ended_us.is_(None).desc(), HOLD.c.opened_us.desc(), HOLD.c.key)
+    .limit(1)
+)
+_PATH = select(BUDGET.c.path).where(
+    BUDGET.c.name == bindparam("asked_budget"), BUDGET.c.retired.is_(False)
+)
+_LIFTS = select(LIFT.c.budget, LIFT.c.amount_micro_usd).where(
+    LIFT.c.run == bindparam("asked_run"), LIFT.c.expires_us > bindparam("now_us")
+)
+_UNSETTLED = select(LEG.c.leg).where(
+    LEG.c.hold == bindparam("asked_hold"), LEG.c.settled_us.is_(None)
+)
+
+
+def _refuse_second(connection: Connection, run: str) -> None:
+    there = connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+    if there is not None:
+        msg = f"it already holds {from_micro(there.amount_micro_usd)} USD under key {there.key!r}"
+        remedy = "top up, shrink or release that hold"
+        raise ConflictError(msg, where=f"run {run!r}", remedy=remedy)
+
+
+def _books_of(connection: Connection, budget: str) -> tuple[Book, ...]:
+    path = connection.execute(_PATH, {"asked_budget": budget}).scalar_one_or_none()
+    if path is None:
+        known = select(BUDGET.c.name).where(BUDGET.c.retired.is_(False)).order_by(BUDGET.c.name)
+        names = connection.execute(known.limit(20)).scalars().all()
+        raise BadInputError(
+            "no such budget",
+            where=f"budget {budget!r}",
+            expected="one of " + ", ".join(names) if names else "a budget; there is none yet",
+            remedy="correct the name, or add it with `lowtide budget set --file F`",
+        )
+    books = tuple(lock_books(connection, path))
+    if not books or books[-1].path != path or books[-1].retired:
+        raise LostRaceError  # the tree was rearranged between the two statements
+    return books
+
+
+def _admit(
+    connection: Connection,
+    levels: tuple[Level, ...],
+    *,
+    run: str,
+    amount: int,
+    now: datetime,
+) -> Refused | None:
+    refused = admit(levels, run=run, amount_micro_usd=amount)
+    if refused is None:
+        return None
+    asked = {"asked_run": run, "now_us": to_us(now)}
+    lifts = {row.budget: row.amount_micro_usd for row in connection.execute(_LIFTS, asked)}
+    if not lifts:
+        return refused
+    lifted = [replace(level, lifted_micro_usd=lifts.get(level.name, 0)) for level in levels]
+    return admit(lifted, run=run, amount_micro_usd=amount)
+
+
+def _change(
+    connection: Connection,
+    hold: Row[Any],
+    changed: dict[str, Any],
+    *,
+    expires_at: datetime | None,
+) -> None:
+    if expires_at is not None:
+        changed = {**changed, "expires_us": to_us(expires_at)}
+    connection.execute(update(HOLD).where(HOLD.c.key == hold.key).values(changed))
+
+
+def _check_total(hold: Row[Any], total: int) -> None:
+    if not hold.charged_micro_usd <= total <= hold.amount_micro_usd:
+        raise BadInputError(
+            "a hold shrinks to a total between what was charged and what is held",
+            where=f"run {hold.run!r}",
+            expected=f"{from_micro(hold.charged_micro_usd)} to "
+            f"{from_micro(hold.amount_micro_usd)} USD",
+            got=f"{from_micro(total)} USD",
+            remedy="top up to hold more",
+        )
+
+
+def _check_settled(connection: Connection, hold: Row[Any]) -> None:
+    legs = connection.execute(_UNSETTLED, {"asked_hold": hold.key}).scalars().all()
+    if legs:
+        raise ConflictError(
+            f"leg {legs[0]} is not settled, so its money cannot be given back",
+            where=f"run {hold.run!r}",
+            remedy="settle the leg first, at the longest stretch the evidence allows",
+        )

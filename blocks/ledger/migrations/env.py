@@ -1,0 +1,13 @@
+"""Alembic's entry: runs the migrations on the connection that `blocks.ledger.migrate` opened."""
+
+from alembic import context
+
+from blocks.ledger.schema import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    transaction_per_migration=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,304 @@
+"""How a line gets into the journal, and what it moves: the one place where balances change.
+
+The budgets of a path are read under lock, in one transaction with everything that follows from
+them, so a policy can never be older than the balance it is applied to.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from blocks.ledger.convert import from_us, to_us
+from blocks.ledger.engine import Insert, insert_into
+from blocks.ledger.schema import BALANCE, BUDGET, CROSSING, JOURNAL, POSTING
+from lowtide.errors import ConflictError
+from lowtide.ledger.budgets import Mode
+from lowtide.ledger.periods import Period, PeriodKind, period_of
+from lowtide.ledger.records import LineKind
+from lowtide.ledger.rules import Level, crossed
+from lowtide.ledger.states import ThresholdOf
+
+Book: TypeAlias = Row[Any]
+"""A row of `BUDGET`, locked until the transaction ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes lines, and why.
+
+    Attributes:
+        key: The caller's idempotency key.
+        ask: What was asked under it; a repeat must ask the same.
+        actor: Who.
+        reason: Why.
+        at: When.
+    """
+
+    key: str
+    ask: str
+    actor: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line to be written, and what it moves on every budget of its path; micro-dollars."""
+
+    kind: LineKind
+    amount: int
+    held: int = 0
+    charged: int = 0
+    adjusted: int = 0
+    run: str | None = None
+    leg: int | None = None
+    price_version: str | None = None
+    window: str | None = None
+    used_from: datetime | None = None
+    used_to: datetime | None = None
+    measured: bool = True
+
+
+def lines_of(connection: Connection, author: Author) -> Sequence[Row[Any]]:
+    """Return the lines that a key already has: the answer to a repeated question.
+
+    Raises:
+        ConflictError: something else was asked under the same key.
+    """
+    rows = connection.execute(_LINES, {"asked_key": author.key}).all()
+    if rows and rows[0].ask != author.ask:
+        raise ConflictError(
+            "the same key came with another request",
+            where=f"key {author.key!r}",
+            expected=rows[0].ask,
+            got=author.ask,
+            remedy="use a new key for a new request; the first one stands",
+        )
+    return rows
+
+
+def lock_books(connection: Connection, path: Sequence[str]) -> Sequence[Book]:
+    """Lock the budgets of a path from the root down, and return them.
+
+    Everybody locks in this order, so two writers can wait for each other only where a tree is
+    being rearranged; the database then ends one of them, which starts again.
+    """
+    return connection.execute(_BOOKS, {"asked_names": list(path)}).all()
+
+
+def period_at(book: Book, at: datetime) -> Period:
+    """Return the period of a budget that a moment lies in."""
+    return period_of(PeriodKind(book.period), zone=book.zone, at=at)
+
+
+def levels_at(connection: Connection, books: Sequence[Book], *, at: datetime) -> tuple[Level, ...]:
+    """Return how budgets stand in the period that a moment lies in, in their order."""
+    asked = {"asked_names": [book.name for book in books], "at_us": to_us(at)}
+    stored = {row.budget: row for row in connection.execute(_BALANCES, asked)}
+    return tuple(_level(book, stored.get(book.name), at=at) for book in books)
+
+
+def open_levels(
+    connection: Connection, books: Sequence[Book], *, at: datetime, now: datetime
+) -> tuple[Level, ...]:
+    """Return the levels on which a charge for used time lands.
+
+    A charge belongs to the period in which the time was used. Where that period was closed, it
+    belongs to the current one: closed books never change.
+
+    Args:
+        connection: The transaction, in which the books are locked.
+        books: The budgets, the root first.
+        at: When the time was used.
+        now: The time.
+
+    Returns:
+        One level for each budget.
+    """
+    levels = levels_at(connection, books, at=at)
+    if not any(level.closed for level in levels):
+        return levels
+    current = levels_at(connection, books, at=now)
+    return tuple(
+        later if level.closed else level for level, later in zip(levels, current, strict=True)
+    )
+
+
+def post(
+    connection: Connection,
+    levels: Sequence[Level],
+    lines: Iterable[Line],
+    *,
+    author: Author,
+    first_part: int = 0,
+) -> None:
+    """Write lines, move the balances of every budget of the path, and note crossed thresholds.
+
+    Args:
+        connection: The transaction, in which the books are locked.
+        levels: How the budgets stand, from the root to the one that pays.
+        lines: What to write, in order.
+        author: Who writes it.
+        first_part: Number of the first line among those of the same key.
+    """
+    for part, line in enumerate(lines, start=first_part):
+        _post(connection, levels, line, author=author, part=part)
+        levels = [_moved(level, line) for level in levels]
+
+
+def _post(
+    connection: Connection, levels: Sequence[Level], line: Line, *, author: Author, part: int
+) -> None:
+    cells = [_cell(level, line) for level in levels]
+    if line.held:
+        path = [level.name for level in levels]
+        connection.execute(_MOVE_HELD, {"asked_names": path, "more_held": line.held})
+    if line.charged or line.adjusted or any(level.fresh for level in levels):
+        ends = [{"period_end_us": to_us(level.period.end)} for level in levels]
+        rows = [{**cell, **end} for cell, end in zip(cells, ends, strict=True)]
+        connection.execute(_move_balances(connection.dialect.name), rows)
+    written = _written(levels[-1].name, line, author=author, part=part)
+    number = connection.execute(_WRITE, written).scalar_one()
+    if line.held or line.charged or line.adjusted:
+        postings = [{**cell, "line": number, "held_micro_usd": line.held} for cell in cells]
+        connection.execute(_POST, postings)
+    for level in levels:
+        _note_crossings(connection, level, line, at=author.at)
+
+
+def _moved(level: Level, line: Line) -> Level:
+    return replace(
+        level,
+        limit_micro_usd=level.limit_micro_usd + line.adjusted,
+        held_micro_usd=level.held_micro_usd + line.held,
+        charged_micro_usd=level.charged_micro_usd + line.charged,
+        fresh=False,
+    )
+
+
+_LINES = select(JOURNAL).where(JOURNAL.c.key == bindparam("asked_key")).order_by(JOURNAL.c.part)
+_BOOKS = (
+    select(BUDGET)
+    .where(BUDGET.c.name.in_(bindparam("asked_names", expanding=True)))
+    .order_by(BUDGET.c.depth, BUDGET.c.name)
+    .with_for_update()
+)
+# A budget whose period was changed may have two rows for one moment; the later start is meant.
+_BALANCES = (
+    select(BALANCE)
+    .where(
+        BALANCE.c.budget.in_(bindparam("asked_names", expanding=True)),
+        BALANCE.c.period_start_us <= bindparam("at_us"),
+        BALANCE.c.period_end_us > bindparam("at_us"),
+    )
+    .order_by(BALANCE.c.period_start_us)
+)
+_MOVE_HELD = (
+    update(BUDGET)
+    .where(BUDGET.c.name.in_(bindparam("asked_names", expanding=True)))
+    .values(held_micro_usd=BUDGET.c.held_micro_usd + bindparam("more_held"))
+)
+_WRITE = insert(JOURNAL).returning(JOURNAL.c.id)
+_POST = insert(POSTING)
+
+
+@cache
+def _move_balances(dialect: str) -> Insert:
+    statement = insert_into(dialect, BALANCE)
+    moved = {
+        name: BALANCE.c[name] + statement.excluded[name]
+        for name in ("charged_micro_usd", "adjusted_micro_usd")
+    }
+    return statement.on_conflict_do_update(
+        index_elements=[BALANCE.c.budget, BALANCE.c.period_start_us], set_=moved
+    )
+
+
+def _cell(level: Level, line: Line) -> dict[str, Any]:
+    return {
+        "budget": level.name,
+        "period_start_us": to_us(level.period.start),
+        "charged_micro_usd": line.charged,
+        "adjusted_micro_usd": line.adjusted,
+    }
+
+
+def _written(budget: str, line: Line, *, author: Author, part: int) -> dict[str, Any]:
+    return {
+        "at_us": to_us(author.at),
+        "kind": line.kind.value,
+        "budget": budget,
+        "run": line.run,
+        "leg": line.leg,
+        "amount_micro_usd": line.amount,
+        "price_version": line.price_version,
+        "tariff_window": line.window,
+        "used_from_us": to_us(line.used_from),
+        "used_to_us": to_us(line.used_to),
+        "actor": author.actor,
+        "reason": author.reason,
+        "key": author.key,
+        "part": part,
+        "ask": author.ask if part == 0 else None,
+        "measured": line.measured,
+    }
+
+
+def _note_crossings(connection: Connection, level: Level, line: Line, *, at: datetime) -> None:
+    """Write down each threshold that a figure of the level reached; the first time counts.
+
+    In a period's first line, and where the limit itself moved, every threshold below the figure
+    counts as just reached; those that were noted before are left alone.
+    """
+    anew = level.fresh or bool(line.adjusted) or line.kind is LineKind.LIMIT
+    charged = level.charged_micro_usd + line.charged
+    figures = {ThresholdOf.CHARGED: (level.charged_micro_usd, charged)}
+    if level.period.start <= at < level.period.end:
+        before = level.charged_micro_usd + level.held_micro_usd
+        figures[ThresholdOf.FORECAST] = (before, before + line.charged + line.held)
+    limit = level.limit_micro_usd + line.adjusted
+    rows = [
+        {
+            "budget": level.name,
+            "period_start_us": to_us(level.period.start),
+            "percent": percent,
+            "figure": figure.value,
+            "at_us": to_us(at),
+            "amount_micro_usd": after,
+            "limit_micro_usd": limit,
+        }
+        for figure, (before, after) in figures.items()
+        for percent in crossed(
+            level.thresholds,
+            limit_micro_usd=limit,
+            before_micro_usd=0 if anew else before,
+            after_micro_usd=after,
+        )
+    ]
+    if rows and level.mode is not Mode.OBSERVE:
+        statement = insert_into(connection.dialect.name, CROSSING).on_conflict_do_nothing()
+        connection.execute(statement, rows)
+
+
+def _level(book: Book, balance: Row[Any] | None, *, at: datetime) -> Level:
+    if balance is None:
+        period, charged, adjusted = period_at(book, at), 0, 0
+    else:
+        start, end = from_us(balance.period_start_us), from_us(balance.period_end_us)
+        period = Period(start=start, end=end)
+        charged, adjusted = balance.charged_micro_usd, balance.adjusted_micro_usd
+    return Level(
+        name=book.name,
+        mode=Mode(book.mode),
+        period=period,
+        limit_micro_usd=book.limit_micro_usd + adjusted,
+        held_micro_usd=book.held_micro_usd,
+        charged_micro_usd=charged,
+        thresholds=tuple(book.thresholds),
+        fresh=balance is None,
+        closed=balance is not None and balance.closed_us is not None,
+    )
