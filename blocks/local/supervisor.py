@@ -20,7 +20,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +48,7 @@ _LOG_BYTES_KEPT = 2**20
 _EXIT_NOT_FOUND = 127
 _EXIT_NOT_EXECUTABLE = 126
 _KILLED_POLL_S = 0.2
+_WRITE_END_TRIES = 60
 
 
 def main(folder: str) -> int:
@@ -115,7 +118,7 @@ def _supervise(leg: LegFolder, *, on_claim: Callable[[], object]) -> None:
     on_claim()
     order = leg.order()
     if order is not None and leg.ended() is None:
-        leg.write_end(_run(leg, order, start))
+        _write_end(leg, _run(leg, order, start))
 
 
 def _run(leg: LegFolder, order: Order, start: _Start) -> Ended:
@@ -208,14 +211,30 @@ def _reason_to_end(leg: LegFolder, *, preempted: bool, left_s: float) -> Cause |
 
 def _trim(output: Path) -> None:
     """Keep the end of a log that has grown too long; lines written meanwhile may be lost."""
-    if output.stat().st_size <= _LOG_BYTES_MAX:
-        return
-    with output.open("rb+") as log:
-        log.seek(-_LOG_BYTES_KEPT, os.SEEK_END)
-        kept = log.read()
-        log.truncate(0)
-    with output.open("ab") as log:  # the program appends too
-        log.write(b"[earlier output was dropped]\n" + kept)
+    with suppress(OSError):  # no log is worth a training
+        if output.stat().st_size <= _LOG_BYTES_MAX:
+            return
+        with output.open("rb+") as log:
+            log.seek(-_LOG_BYTES_KEPT, os.SEEK_END)
+            kept = log.read()
+            log.truncate(0)
+        with output.open("ab") as log:  # the program appends too
+            log.write(b"[earlier output was dropped]\n" + kept)
+
+
+def _write_end(leg: LegFolder, ended: Ended) -> None:
+    """Write the end, if need be again: what filled the disk may go in a moment.
+
+    When it doesn't, a witness finds a bound instead of the measurement.
+    """
+    for _ in range(_WRITE_END_TRIES):
+        try:
+            leg.write_end(ended)
+        except OSError as error:
+            sys.stderr.write(f"{error}\n")
+            time.sleep(POLL_S)
+        else:
+            return
 
 
 def withdrawn_reason(cause: Cause) -> str:
@@ -226,10 +245,11 @@ def withdrawn_reason(cause: Cause) -> str:
 
 
 def _ended_reason(exit_code: int, cause: Cause | None, elapsed_s: float) -> str:
+    names = {known.value: known.name for known in signal.Signals}
     how = (
         f"the program exited with {exit_code}"
         if exit_code >= 0
-        else f"the program was ended by {signal.Signals(-exit_code).name}"
+        else f"the program was ended by {names.get(-exit_code, f'signal {-exit_code}')}"
     )
     if cause is None:
         return how
