@@ -21,7 +21,7 @@ from lowtide.errors import BadInputError
 from lowtide.prices.records import ALL_DAY, DAY_MIN, DAYS, Day, Window
 from lowtide.prices.windows import local_week, zone_named
 
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
+CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 
 
 def _zone(name: str) -> str:
@@ -33,7 +33,7 @@ def _zone(name: str) -> str:
 
 
 def _minute(value: object) -> object:
-    if not (isinstance(value, str) and _CLOCK.fullmatch(value)):
+    if not (isinstance(value, str) and CLOCK.fullmatch(value)):
         refuse(
             "not a time of the day",
             expected='wall time in quotes, from "00:00" to "24:00"',
@@ -69,16 +69,16 @@ def _dollars(value: object) -> object:
     return value
 
 
-_Zone: TypeAlias = Annotated[str, AfterValidator(_zone)]
+ZoneName: TypeAlias = Annotated[str, AfterValidator(_zone)]
 _Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$")]
-_Version: TypeAlias = Annotated[
+VersionName: TypeAlias = Annotated[
     str, BeforeValidator(_text), StringConstraints(min_length=1, max_length=100)
 ]
 _Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_moment)]
 _Clock: TypeAlias = Annotated[
     int,
     BeforeValidator(_minute),
-    WithJsonSchema({"type": "string", "pattern": f"^({_CLOCK.pattern})$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^({CLOCK.pattern})$"}),
 ]
 _Days: TypeAlias = Annotated[
     tuple[Day, ...],
@@ -93,8 +93,9 @@ _Days: TypeAlias = Annotated[
         }
     ),
 ]
-_Rate: TypeAlias = Annotated[Amount, Field(ge=0, le=1_000_000)]
-_Factor: TypeAlias = Annotated[Amount, Field(gt=0, le=1_000)]
+Rate: TypeAlias = Annotated[Amount, Field(ge=0, le=1_000_000)]
+Currency: TypeAlias = Annotated[Literal["USD"], BeforeValidator(_dollars)]
+Factor: TypeAlias = Annotated[Amount, Field(gt=0, le=1_000)]
 
 
 class WindowDocument(Part):
@@ -129,7 +130,7 @@ class WindowDocument(Part):
             name=self.name,
             days=self.days,
             start_min=self.start,
-            end_min=self.end,
+            end_min=self.end or DAY_MIN,
             multiplier=self.multiplier,
         )
 
@@ -142,7 +143,7 @@ class SeriesDocument(Part):
         title="File",
         description="CSV beside the price book, header at,usd_per_h; US dollars per GPU-hour.",
     )
-    max_usd_per_h: _Rate | None = Field(
+    max_usd_per_h: Rate | None = Field(
         default=None,
         title="At most, USD/h",
         description="What is bid per GPU-hour: it is held at this price and never billed above it. "
@@ -154,7 +155,7 @@ class SeriesDocument(Part):
 
 
 class _Price(Part):
-    gpu_usd_per_h: _Rate | None = Field(
+    gpu_usd_per_h: Rate | None = Field(
         default=None, title="GPU, USD/h", description="US dollars per GPU and hour."
     )
     series: SeriesDocument | None = Field(
@@ -176,10 +177,10 @@ class _Price(Part):
 class OnDemandDocument(_Price):
     """What capacity costs on demand; the windows' multipliers apply, but not to a series."""
 
-    cpu_usd_per_core_h: _Rate = Field(
+    cpu_usd_per_core_h: Rate = Field(
         default=Decimal(0), title="CPU, USD/h", description="US dollars per CPU core and hour."
     )
-    memory_usd_per_gib_h: _Rate = Field(
+    memory_usd_per_gib_h: Rate = Field(
         default=Decimal(0), title="Memory, USD/h", description="US dollars per GiB and hour."
     )
 
@@ -198,10 +199,10 @@ class OnDemandDocument(_Price):
 class SpotDocument(_Price):
     """What capacity costs on spot; no window's multiplier applies."""
 
-    cpu_usd_per_core_h: _Rate | None = Field(
+    cpu_usd_per_core_h: Rate | None = Field(
         default=None, title="CPU, USD/h", description="Per core; empty: the on-demand rate."
     )
-    memory_usd_per_gib_h: _Rate | None = Field(
+    memory_usd_per_gib_h: Rate | None = Field(
         default=None, title="Memory, USD/h", description="Per GiB; empty: the on-demand rate."
     )
     interruption_rate: Annotated[Amount, Field(ge=0, le=1)] | None = Field(
@@ -223,9 +224,9 @@ class FlavorDocument(Part):
 class MultipliersDocument(Part):
     """What each priority multiplies the price by."""
 
-    urgent: _Factor = Field(title="Urgent", description="Factor of urgent jobs.")
-    normal: _Factor = Field(title="Normal", description="Factor of normal jobs.")
-    background: _Factor = Field(title="Background", description="Factor of background jobs.")
+    urgent: Factor = Field(title="Urgent", description="Factor of urgent jobs.")
+    normal: Factor = Field(title="Normal", description="Factor of normal jobs.")
+    background: Factor = Field(title="Background", description="Factor of background jobs.")
 
 
 def _covering(windows: tuple[WindowDocument, ...]) -> tuple[WindowDocument, ...]:
@@ -239,14 +240,14 @@ def _covering(windows: tuple[WindowDocument, ...]) -> tuple[WindowDocument, ...]
 class SheetDocument(Part):
     """One version of the prices."""
 
-    version: _Version = Field(title="Version", description="Its name; journal lines carry it.")
+    version: VersionName = Field(title="Version", description="Its name; journal lines carry it.")
     effective_from: _Moment = Field(
         title="From", description="In force from here on; a time with its zone."
     )
     effective_until: _Moment | None = Field(
         default=None, title="Until", description="In force before; empty: until the next version."
     )
-    zone: _Zone | None = Field(
+    zone: ZoneName | None = Field(
         default=None, title="Zone", description="IANA zone of the windows; empty: the book's."
     )
     windows: (
@@ -302,10 +303,10 @@ def _in_order(sheets: tuple[SheetDocument, ...]) -> tuple[SheetDocument, ...]:
 class BookDocument(Part):
     """A price book."""
 
-    currency: Annotated[Literal["USD"], BeforeValidator(_dollars)] = Field(
+    currency: Currency = Field(
         default="USD", title="Currency", description="Currency of all rates; the ledger's."
     )
-    zone: _Zone = Field(
+    zone: ZoneName = Field(
         default="UTC", title="Zone", description="IANA zone of the windows, unless a sheet says."
     )
     sheets: Annotated[
