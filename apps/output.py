@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from lowtide.errors import BadInputError, ConflictError, LowtideError
+from lowtide.verdict import Refused
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -49,6 +50,28 @@ def fail(error: LowtideError, *, as_json: bool) -> int:
     else:
         notice(f"lowtide: {error}")
     return EXIT_BAD_INPUT if isinstance(error, BadInputError | ConflictError) else EXIT_FAILED
+
+
+def refuse(refused: Refused, *, as_json: bool) -> int:
+    """Say a "no" in the reader's form, and return its exit code, 3.
+
+    Args:
+        refused: Why, how much is lacking, what can be done.
+        as_json: Whether a program reads the answer.
+    """
+    if as_json:
+        error = {
+            "kind": f"refused-{refused.reason.value}",
+            "message": refused.message,
+            "where": refused.budget,
+            "expected": None,
+            "got": None,
+            "remedy": refused.remedy,
+        }
+        emit("error", {"error": error, "gap_usd": refused.gap_usd, "options": []})
+    else:
+        notice(f"lowtide: refused: {refused.message}; {refused.remedy}")
+    return EXIT_REFUSED
 
 
 def _plain(value: object) -> object:

@@ -9,9 +9,10 @@ what it knew; anything that a retry cannot mend is a `LowtideError` that says wh
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -31,6 +32,7 @@ _HISTORY_POINTS_MAX = 25_000  # and cuts the answer here, without saying so
 _PARAM_LENGTH_MAX = 6_000
 _HTTP_ERROR_SERVER = 500
 _HTTP_THROTTLED = 429
+_HTTP_BAD_REQUEST = 400
 _HTTP_NOT_FOUND = 404
 
 
@@ -174,9 +176,8 @@ class Tracking(Block):
         root: str = info["artifact_uri"]
         if not root.startswith("mlflow-artifacts:"):
             # The server does not proxy its artifact store: only MLflow's own client knows how.
-            from mlflow import MlflowClient  # noqa: PLC0415 - three seconds, rarely needed
-
-            MlflowClient(self.uri).log_artifact(mlflow_run, str(path))
+            mlflow: Any = import_module("mlflow")  # three seconds, rarely needed
+            mlflow.MlflowClient(self.uri).log_artifact(mlflow_run, str(path))
             return
         folder = root.removeprefix("mlflow-artifacts:").strip("/")
         self._send(
@@ -198,24 +199,34 @@ class Tracking(Block):
             return False
 
     def _experiment(self, name: str) -> str:
-        found = self._send(
-            "GET", f"{_API}/experiments/get-by-name", params={"experiment_name": name}
+        found = self._experiment_named(name)
+        if found is not None:
+            return found
+        # Another process may make it between our two questions: then it is refused, and there.
+        self._send(
+            "POST",
+            f"{_API}/experiments/create",
+            json={"name": name},
+            handled={_HTTP_BAD_REQUEST},
         )
-        if found.status_code != _HTTP_NOT_FOUND:
-            experiment_id: str = found.json()["experiment"]["experiment_id"]
-            return experiment_id
-        made = self._send(
-            "POST", f"{_API}/experiments/create", json={"name": name}, refusable=True
+        made = self._experiment_named(name)
+        if made is None:
+            msg = f"experiment {name!r} can be neither made nor found; was it deleted?"
+            raise LowtideError(msg, where=self.uri, remedy="restore it in MLflow's UI")
+        return made
+
+    def _experiment_named(self, name: str) -> str | None:
+        answer = self._send(
+            "GET",
+            f"{_API}/experiments/get-by-name",
+            params={"experiment_name": name},
+            handled={_HTTP_NOT_FOUND},
         )
-        if made.is_success:
-            created: str = made.json()["experiment_id"]
-            return created
-        # Another process made it between our two questions.
-        return str(
-            self._get("experiments/get-by-name", {"experiment_name": name})["experiment"][
-                "experiment_id"
-            ]
-        )
+        if answer.status_code == _HTTP_NOT_FOUND:
+            return None
+        experiment: dict[str, Any] = answer.json()["experiment"]
+        is_active = experiment["lifecycle_stage"] == "active"
+        return experiment["experiment_id"] if is_active else None
 
     def _bulk(self, mlflow_runs: Sequence[str], metric: str) -> list[dict[str, Any]]:
         answer = self._send(
@@ -242,7 +253,7 @@ class Tracking(Block):
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, object] | None = None,
         content: bytes | None = None,
-        refusable: bool = False,
+        handled: Container[int] = (),
     ) -> httpx.Response:
         try:
             answer = self._client.request(method, path, params=params, json=json, content=content)
@@ -252,12 +263,9 @@ class Tracking(Block):
         if answer.status_code >= _HTTP_ERROR_SERVER or answer.status_code == _HTTP_THROTTLED:
             msg = f"MLflow answered {answer.status_code}"
             raise UnavailableError(msg, where=f"{self.uri}{path}", remedy="see its log")
-        if answer.is_error and answer.status_code != _HTTP_NOT_FOUND and not refusable:
+        if answer.is_error and answer.status_code not in handled:
             msg = f"MLflow refused: {answer.text[:500]}"
             raise LowtideError(msg, where=f"{self.uri}{path}", got=f"HTTP {answer.status_code}")
-        if answer.status_code == _HTTP_NOT_FOUND and "get-by-name" not in path:
-            msg = f"MLflow does not know it: {answer.text[:500]}"
-            raise LowtideError(msg, where=f"{self.uri}{path}", got="HTTP 404")
         return answer
 
 

@@ -48,11 +48,13 @@ class LegView:
     Attributes:
         leg: Number within the run, from 1.
         end: How it ended; None while it has not.
+        submitted: Whether its runner was told; a flow may die between writing the leg down and that.
         settled: Whether its charge is in the journal.
     """
 
     leg: int
     end: LegEnd | None = None
+    submitted: bool = True
     settled: bool = False
 
 
@@ -100,7 +102,7 @@ def next_step(view: RunView) -> Step:
     """
     last = view.legs[-1] if view.legs else None
     if last is not None and last.end is None:
-        return Step.MONITOR
+        return Step.MONITOR if last.submitted else Step.SUBMIT
     if any(not leg.settled for leg in view.legs) or _end_is_unwritten(view):
         return Step.SETTLE
     if view.outcome is not None:

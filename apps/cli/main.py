@@ -65,7 +65,7 @@ def _explained(error: Exception) -> LowtideError:
 def _usage(error: TyperException) -> str:
     # Typer's own errors carry their sentence in `format_message`; asking for nothing carries help.
     message = getattr(error, "format_message", None)
-    return message() if callable(message) else str(error)
+    return str(message()) if callable(message) else str(error)
 
 
 def _bug(error: Exception) -> LowtideError:

@@ -7,3 +7,13 @@ import typer
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output.")
 ]
+Job: TypeAlias = Annotated[
+    str | None, typer.Argument(help="A job file, or the name of a job; default: the digits job.")
+]
+Set: TypeAlias = Annotated[
+    list[str],
+    typer.Option("--set", help="Change a key of the job, as in epochs=5 or params.hidden=128."),
+]
+Run: TypeAlias = Annotated[
+    str, typer.Argument(help="A run's id, or a job's name: its newest run.")
+]

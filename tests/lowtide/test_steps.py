@@ -43,6 +43,11 @@ CASES = [
     Case(id="with a plan it is submitted", planned=True, step=Step.SUBMIT),
     Case(id="an open leg is watched", legs=(LegView(leg=1),), step=Step.MONITOR),
     Case(
+        id="a leg that was written down and never submitted is submitted",
+        legs=(LegView(leg=1, submitted=False),),
+        step=Step.SUBMIT,
+    ),
+    Case(
         id="an open leg is watched even when its hold is gone",
         held=False,
         legs=(LegView(leg=1),),
@@ -154,6 +159,7 @@ views = st.builds(
             LegView,
             leg=st.just(1),
             end=st.none() | st.sampled_from(LegEnd),
+            submitted=st.booleans(),
             settled=st.booleans(),
         ),
         max_size=4,
@@ -169,10 +175,12 @@ views = st.builds(
 
 @given(views)
 def test_nothing_is_submitted_without_money_or_beside_an_open_leg(view: RunView) -> None:
-    open_leg = bool(view.legs) and view.legs[-1].end is None
+    last = view.legs[-1] if view.legs else None
 
     if next_step(view) is Step.SUBMIT:
-        assert view.held
-        assert not open_leg
-        assert view.outcome is None
-        assert not view.stop_asked
+        if last is not None and last.end is None:
+            assert not last.submitted
+        else:
+            assert view.held
+            assert view.outcome is None
+            assert not view.stop_asked

@@ -1,0 +1,57 @@
+"""Opens the books for a command: the ledger at its newest schema, with budgets to start from."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from apps.files import read_yaml
+from blocks.ledger import Books
+from blocks.prices import Prices
+from blocks.settings import Settings
+from lowtide.errors import BadInputError
+from lowtide.job import TrainingJob
+from lowtide.ledger.budgets import parse_budgets
+
+
+def prepare_ledger(settings: Settings, *, say: Callable[[str], None]) -> Books:
+    """Bring the ledger to its newest schema; set the first budgets where there are none.
+
+    Args:
+        settings: Where ledger and budgets file are.
+        say: Told what was done.
+
+    Returns:
+        The ledger.
+    """
+    ledger = Books(url=settings.ledger_address)
+    ledger.migrate()
+    now = datetime.now(UTC)
+    if not ledger.budgets(now):
+        tree = parse_budgets(read_yaml(settings.budgets), source=str(settings.budgets))
+        ledger.set_budgets(tree, actor="up", reason="first budgets", now=now)
+        say(f"budgets set from {settings.budgets}")
+    return ledger
+
+
+def open_ledger(settings: Settings) -> Books:
+    """Return the ledger, made on first use."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return prepare_ledger(settings, say=lambda _: None)
+
+
+def check_job(job: TrainingJob, *, settings: Settings, ledger: Books) -> None:
+    """Refuse a job that names a flavor or a budget that does not exist.
+
+    Raises:
+        BadInputError: with the ones that do.
+    """
+    Prices(source=settings.prices).book().flavor(job.resources.flavor)
+    known = [budget.name for budget in ledger.budgets(datetime.now(UTC))]
+    if job.budget.name not in known:
+        msg = "there is no such budget"
+        raise BadInputError(
+            msg,
+            where=f"job {job.name!r}: budget.name",
+            expected=f"one of {', '.join(known) or '(none)'}",
+            got=job.budget.name,
+            remedy="`lowtide budget set --file F` makes budgets",
+        )

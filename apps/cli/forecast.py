@@ -1,0 +1,42 @@
+"""`lowtide forecast`: what a run will still take and cost."""
+
+from typing import Annotated
+
+import typer
+
+from apps.cli.options import Json, Run
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(forecast)
+
+
+def forecast(
+    run: Run,
+    *,
+    remaining_epochs: Annotated[
+        int | None, typer.Option(min=0, help="Epochs still to train; default: what is left.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Forecast the time and money that a run still needs, or that the job's next run would."""
+    from apps.forecasts import forecast_document  # noqa: PLC0415
+    from apps.output import emit, refuse  # noqa: PLC0415
+    from lowtide.money import show_usd  # noqa: PLC0415
+    from lowtide.verdict import Refused  # noqa: PLC0415
+    from lowtide.words import show_duration  # noqa: PLC0415
+
+    document = forecast_document(run, remaining_epochs=remaining_epochs)
+    if isinstance(document, Refused):
+        raise typer.Exit(refuse(document, as_json=json))
+    if json:
+        emit("forecast", document)
+        return
+    time, cost = document["time_remaining_s"], document["cost_usd"]
+    print(f"{document['run'] or run}: {document['epochs_remaining']} epochs remaining")
+    print(
+        f"time  {show_duration(time['p50'])}  ({show_duration(time['p10'])} to {show_duration(time['p90'])})"
+    )
+    print(f"cost  {show_usd(cost['p50'])}  ({show_usd(cost['p10'])} to {show_usd(cost['p90'])})")
+    print(document["explanation"])

@@ -1,0 +1,29 @@
+"""`lowtide reconcile`: settles what ended while nobody watched."""
+
+import typer
+
+from apps.cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(reconcile)
+
+
+def reconcile(*, json: Json = False) -> None:
+    """Find runs that no flow watches any more; settle the ended ones, one line each."""
+    from apps.output import emit  # noqa: PLC0415
+    from blocks.settings import Settings  # noqa: PLC0415
+    from blocks.world import open_world  # noqa: PLC0415
+    from tasks.unwatched import settle_unwatched  # noqa: PLC0415
+
+    world = open_world(Settings())
+    world.ledger.migrate()
+    found = settle_unwatched(world)
+    if json:
+        emit("reconcile", {"found": [item.document() for item in found]})
+        return
+    for item in found:
+        print(f"{item.run}: {item.done}")
+    if not found:
+        print("nothing to settle: every unfinished run has an owner")

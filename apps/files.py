@@ -1,0 +1,95 @@
+"""Reads what a caller names: a job file, or a job's name, with `--set` changes on top."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from blocks.settings import Settings
+from lowtide.errors import BadInputError
+from lowtide.job import TrainingJob, parse_job
+
+
+def read_job(named: str | None, *, changes: Sequence[str] = (), settings: Settings) -> TrainingJob:
+    """Read the job that a caller means.
+
+    Args:
+        named: A file, or the name of a job found in the jobs folder; None: the default job.
+        changes: `key.path=value` pairs that win over the file; values are read as YAML.
+        settings: Where job files are.
+
+    Returns:
+        The job, checked.
+
+    Raises:
+        BadInputError: no such file, no YAML, or no job.
+    """
+    path = _find(named, settings)
+    document = read_yaml(path)
+    for change in changes:
+        document = _changed(document, change)
+    if isinstance(document, Mapping):
+        document = {"where": settings.where.value, **cast("Mapping[str, Any]", document)}
+    return parse_job(document, source=str(path))
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds; its reader checks it
+    """Read a YAML file, or say where it is not YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = "there is no such file"
+        raise BadInputError(msg, where=str(path), remedy="check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"the file cannot be read: {error}"
+        raise BadInputError(msg, where=str(path), remedy="name a text file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+        msg = f"the file is not YAML{line}: {getattr(error, 'problem', None) or error}"
+        raise BadInputError(
+            msg, where=str(path), expected="a YAML file", remedy="correct that line"
+        ) from None
+
+
+def _find(named: str | None, settings: Settings) -> Path:
+    if named is None:
+        return settings.job_file
+    path = Path(named)
+    if path.suffix in {".yaml", ".yml", ".json"} or path.exists():
+        return path
+    found = settings.jobs / named / "job.yaml"
+    if found.is_file():
+        return found
+    known = sorted(file.parent.name for file in settings.jobs.glob("*/job.yaml"))
+    msg = f"there is no job {named!r}"
+    raise BadInputError(
+        msg,
+        where=str(settings.jobs),
+        expected=f"a file, or one of {', '.join(known) or '(none)'}",
+        got=named,
+        remedy="name a job file, or set LOWTIDE_JOBS to the folder of your jobs",
+    )
+
+
+def _changed(document: object, change: str) -> dict[str, Any]:
+    path, sign, text = change.partition("=")
+    if not sign or not path:
+        msg = "--set takes key=value"
+        raise BadInputError(
+            msg, expected="--set epochs=5", got=change, remedy="name key and value"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        msg = "the value is not YAML"
+        raise BadInputError(msg, where=f"--set {path}", got=text, remedy="quote it") from None
+    return _with(document, path.split("."), value)
+
+
+def _with(document: object, path: Sequence[str], value: object) -> dict[str, Any]:
+    mapping = dict(cast("Mapping[str, Any]", document)) if isinstance(document, Mapping) else {}
+    head, *rest = path
+    mapping[head] = _with(mapping.get(head), rest, value) if rest else value
+    return mapping

@@ -1,0 +1,72 @@
+"""The `forecast` answer: what is left of a run, or what more epochs of its job would take."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from apps.answers import find_run
+from apps.books import open_ledger
+from blocks.settings import Settings
+from blocks.world import open_world
+from lowtide.forecast import breach_probability
+from lowtide.job import parse_job
+from lowtide.legs import Capacity
+from lowtide.progress import Progress
+from lowtide.verdict import Refused
+from tasks.forecast import Outlook, outlook, progress_of
+
+
+def forecast_document(named: str, *, remaining_epochs: int | None) -> dict[str, Any] | Refused:
+    """Return the `forecast` document.
+
+    Args:
+        named: A run's id, or a job's name: its newest run.
+        remaining_epochs: Epochs still to train; None: what is left of the run.
+
+    Returns:
+        The document, or why there is no forecast.
+
+    Raises:
+        BadInputError: there is no such run.
+    """
+    settings = Settings()
+    row = find_run(open_ledger(settings), named)
+    world = open_world(settings)
+    job = parse_job(row.job, source=row.run)
+    progress = progress_of(world, row.run, job)
+    if remaining_epochs is not None:
+        done = 0 if progress is None else progress.epochs_done
+        job = job.model_copy(update={"epochs": done + remaining_epochs})
+    ahead = outlook(
+        world.ledger,
+        job,
+        book=world.prices.book(),
+        capacity=Capacity.ON_DEMAND,
+        now=datetime.now(UTC),
+        progress=progress,
+    )
+    if isinstance(ahead, Refused):
+        return ahead
+    hold = world.ledger.hold_of(row.run)
+    return _document(row.run, ahead, progress, left_usd=None if hold is None else hold.left_usd)
+
+
+def _document(
+    run: str, ahead: Outlook, progress: Progress | None, *, left_usd: Decimal | None
+) -> dict[str, Any]:
+    time, cost = ahead.time, ahead.cost_usd
+    left_s = time.time_remaining_s
+    return {
+        "run": run,
+        "epochs_done": 0 if progress is None else progress.epochs_done,
+        "epochs_remaining": time.epochs_remaining,
+        "time_remaining_s": {"p10": left_s.p10, "p50": left_s.p50, "p90": left_s.p90},
+        "cost_usd": {"p10": cost.p10, "p50": cost.p50, "p90": cost.p90},
+        "calibrated": time.calibrated,
+        "based_on": time.based_on,
+        "explanation": time.explanation,
+        "breach_probability": None
+        if left_usd is None
+        else breach_probability(cost, budget_usd=left_usd),
+        "breach_reason": "no money is held for the run now" if left_usd is None else None,
+    }

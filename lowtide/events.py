@@ -1,0 +1,20 @@
+"""The kinds of events that a run's log keeps, beside its legs and its money."""
+
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What an event of a run is. The values are stored: never rename one."""
+
+    FLOW_RUN = "flow-run"
+    """A flow run took the run over; its key is the flow run's id."""
+    DECISION = "decision"
+    """Something was decided, with what was known then."""
+    EPOCH = "epoch"
+    """An epoch ended: the metric, the forecast, the money."""
+    EPOCHS = "epochs"
+    """All epochs' durations, once the run has ended: what the next forecast learns from."""
+    STOP_ASKED = "stop-asked"
+    """Somebody asked for the run's end."""
+    RECOMMENDED = "recommendations"
+    REPORTED = "report"

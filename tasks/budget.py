@@ -1,0 +1,85 @@
+"""The gate: money is set aside before anything is planned, or the run is refused."""
+
+from datetime import timedelta
+
+from blocks.ledger import Hold
+from blocks.world import World
+from lowtide.ledger.records import RunState
+from lowtide.legs import Capacity
+from lowtide.limits import hold_price
+from lowtide.money import quantize_usd, show_usd
+from lowtide.prices import Demand, PriceUnknownError
+from lowtide.verdict import RefusalReason, Refused
+from tasks.claim import Owned
+from tasks.effect import effect
+from tasks.forecast import outlook
+
+ACTOR = "train"
+# How long a leg may wait for its start before it is planned again, and how long a hold outlives
+# the time it pays for before the sweeper may ask whether its leg is gone.
+START_WITHIN = timedelta(minutes=10)
+HOLD_SLACK = timedelta(minutes=10)
+
+
+@effect(name="check_budget")
+def check_budget(world: World, owned: Owned) -> Hold | Refused:
+    """Set the run's upper forecast aside on every budget above it, or say what is short."""
+    verdict = _hold(world, owned)
+    state, message = (
+        (RunState.REFUSED, verdict.message)
+        if isinstance(verdict, Refused)
+        else (RunState.HELD, f"{show_usd(verdict.amount_usd)} held")
+    )
+    world.ledger.set_run_state(
+        owned.lease, owned.run, state=state, message=message, now=world.now()
+    )
+    return verdict
+
+
+def _hold(world: World, owned: Owned) -> Hold | Refused:
+    job, now = owned.job, world.now()
+    book = world.prices.book()
+    version = book.sheet_at(now).version
+    ahead = outlook(world.ledger, job, book=book, capacity=Capacity.ON_DEMAND, now=now)
+    if isinstance(ahead, Refused):
+        return ahead
+    duration = timedelta(seconds=ahead.time.time_remaining_s.p90)
+    demand = Demand.of(job, Capacity.ON_DEMAND)
+    try:
+        amount, _ = hold_price(
+            book.pinned(version),
+            demand,
+            duration=duration,
+            now=now,
+            start_by=now + START_WITHIN,
+            grace_s=job.checkpoint.grace_s,
+        )
+    except PriceUnknownError as error:
+        return Refused(
+            reason=RefusalReason.PRICE_UNKNOWN,
+            message=str(error),
+            remedy=error.remedy or "give the price book a price for that time",
+        )
+    amount_usd = quantize_usd(amount)
+    cap_usd = job.budget.max_usd
+    if cap_usd is not None and amount_usd > cap_usd:
+        return Refused(
+            reason=RefusalReason.JOB_LIMIT,
+            gap_usd=amount_usd - cap_usd,
+            message=(
+                f"run {owned.run!r} may cost at most {show_usd(cap_usd)} by its job file, and its "
+                f"upper forecast (P90) is {show_usd(amount_usd)}"
+            ),
+            remedy=f"raise budget.max_usd to {amount_usd}, or train fewer epochs",
+        )
+    return world.ledger.hold(
+        key=f"{owned.run}/hold-{owned.lease.fencing}",
+        run=owned.run,
+        budget=job.budget.name,
+        amount_usd=amount_usd,
+        expires_at=now + START_WITHIN + duration + HOLD_SLACK,
+        price_version=version,
+        actor=ACTOR,
+        reason=f"upper forecast of {job.epochs} epochs",
+        now=now,
+    )

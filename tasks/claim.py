@@ -1,0 +1,98 @@
+"""Whose run it is: finds or makes the root row, and takes the lease on it.
+
+These are no Prefect tasks. A run must have an id and an owner before there is anything that a
+person would want to see in the UI, and a flow that does not own its run must not show seven tasks.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blocks.ledger import Lease, LeaseHeld, RunRow
+from blocks.world import World
+from lowtide.events import EventKind
+from lowtide.identity import run_id
+from lowtide.job import TrainingJob, parse_job
+
+
+class TrainAsk(BaseModel):
+    """One request to train, as a person, a schedule or a program sends it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: TrainingJob = Field(title="Job", description="What is to be trained.")
+    key: str | None = Field(
+        default=None,
+        max_length=500,
+        title="Key",
+        description="Your own name for this run; the same key twice is the same run.",
+    )
+    new: bool = Field(
+        default=False,
+        title="Always a new run",
+        description="Do not go on with an unfinished run of the same job.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """A run that this flow owns, as long as it renews the lease."""
+
+    run: str
+    job: TrainingJob
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A run that somebody else owns: look, do not touch."""
+
+    run: str
+    owner: str
+
+
+def claim(world: World, ask: TrainAsk, *, fallback_key: str, owner: str) -> Owned | Attached:
+    """Find or make the run that an ask means, and take it over if nobody holds it.
+
+    Without a key the ask means the newest unfinished run of the very same job, if there is one.
+
+    Args:
+        world: The outside world.
+        ask: What was asked for.
+        fallback_key: The key of a new run when the ask has none: the same however often this
+            flow run is tried.
+        owner: Who takes the lease.
+
+    Returns:
+        The owned run, or who owns it.
+
+    Raises:
+        KeyReusedError: the key belongs to another job.
+    """
+    row = _meant(world, ask, fallback_key=fallback_key)
+    lease = world.ledger.take_lease(row.run, owner=owner, now=world.now())
+    if isinstance(lease, LeaseHeld):
+        return Attached(run=row.run, owner=lease.owner)
+    world.ledger.log(row.run, kind=EventKind.FLOW_RUN, key=owner, body={}, now=world.now())
+    return Owned(run=row.run, job=parse_job(row.job, source=row.run), lease=lease)
+
+
+def _meant(world: World, ask: TrainAsk, *, fallback_key: str) -> RunRow:
+    job = ask.job
+    if ask.key is None and not ask.new:
+        unfinished = world.ledger.unfinished_run(name=job.name, spec_hash=job.spec_hash)
+        if unfinished is not None:
+            return unfinished
+    key = ask.key or fallback_key
+    return world.ledger.open_run(
+        run=run_id(key),
+        key=key,
+        job=job.document(),
+        spec_hash=job.spec_hash,
+        name=job.name,
+        budget=job.budget.name,
+        priority=job.priority.value,
+        flavor=job.resources.flavor,
+        tags=job.tags,
+        now=world.now(),
+    )

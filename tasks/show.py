@@ -1,0 +1,106 @@
+"""What a person sees in Prefect's UI while a run is under way: its artifacts.
+
+Showing never breaks a training: a server that does not answer costs a picture, not a run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
+
+from blocks.ledger import Hold
+from lowtide.job import TrainingJob
+from lowtide.money import show_usd
+from lowtide.progress import Progress
+from lowtide.words import show_duration
+from tasks.forecast import Outlook
+from tasks.log import warn
+
+
+def markdown(key: str, *, title: str, text: str) -> None:
+    """Show a text as an artifact."""
+    _shown(lambda: create_markdown_artifact(key=key, markdown=text, description=title))
+
+
+@dataclass(slots=True)
+class ProgressBar:
+    """One progress artifact of a run, made at the first epoch and moved at each."""
+
+    artifact_id: UUID | None = None
+
+    def update(self, run: str, job: TrainingJob, progress: Progress) -> None:
+        """Move the bar to the epochs done."""
+        percent = 100 * progress.epochs_done / job.epochs
+        title = f"{job.name}: epoch {progress.epochs_done} of {job.epochs}"
+        if self.artifact_id is None:
+            self.artifact_id = _shown(
+                lambda: create_progress_artifact(
+                    progress=percent, key=f"{run}-progress", description=title
+                )
+            )
+            return
+        made = self.artifact_id
+        _shown(lambda: update_progress_artifact(made, progress=percent, description=title))
+
+
+def forecast_table(run: str, ahead: Outlook, *, hold: Hold | None) -> None:
+    """Show the forecast as a table; the newest version of it is the one in force."""
+    time, cost = ahead.time.time_remaining_s, ahead.cost_usd
+    rows = [
+        {
+            "": "time left",
+            "P10": show_duration(time.p10),
+            "P50": show_duration(time.p50),
+            "P90": show_duration(time.p90),
+        },
+        {
+            "": "cost left",
+            "P10": show_usd(cost.p10),
+            "P50": show_usd(cost.p50),
+            "P90": show_usd(cost.p90),
+        },
+    ]
+    if hold is not None:
+        rows.append({"": "held", "P10": "", "P50": "", "P90": show_usd(hold.left_usd)})
+    calibrated = "calibrated" if ahead.time.calibrated else "not calibrated"
+    title = f"{ahead.time.epochs_done} epochs done; {calibrated}; {ahead.time.explanation}"
+    _shown(lambda: create_table_artifact(key=f"{run}-forecast", table=rows, description=title))
+
+
+def epoch_body(
+    job: TrainingJob, progress: Progress, ahead: Outlook, *, hold: Hold | None
+) -> dict[str, Any]:
+    """Return what the run's log keeps of one epoch: enough to draw it again."""
+    time, cost = ahead.time.time_remaining_s, ahead.cost_usd
+    return {
+        "epochs_done": progress.epochs_done,
+        "epochs": job.epochs,
+        "metric": progress.values[-1] if progress.values else None,
+        "best": progress.best,
+        "epoch_s": progress.epoch_s[-1] if progress.epoch_s else None,
+        "time_remaining_s": {"p10": time.p10, "p50": time.p50, "p90": time.p90},
+        "cost_remaining_usd": {"p10": str(cost.p10), "p50": str(cost.p50), "p90": str(cost.p90)},
+        "calibrated": ahead.time.calibrated,
+        "charged_usd": None if hold is None else str(hold.charged_usd),
+        "held_usd": None if hold is None else str(hold.left_usd),
+    }
+
+
+def _shown(make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the artifact call returns
+    if TaskRunContext.get() is None:
+        return None  # a task's function called by itself: there is no run to attach it to
+    try:
+        return make()
+    except (httpx.HTTPError, PrefectException) as error:
+        warn(f"an artifact was not written: {error}")
+        return None

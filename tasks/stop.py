@@ -1,0 +1,41 @@
+"""Asks for a run's end: whoever owns it, or finds it next, ends it at a checkpoint."""
+
+from datetime import datetime
+
+from blocks.ledger.book import Operations
+from blocks.local.cluster import LocalCluster
+from blocks.settings import Settings
+from lowtide.events import EventKind
+
+
+def ask_stop(ledger: Operations, run: str, *, reason: str, now: datetime) -> None:
+    """Write down that a run is to end; repeating it changes nothing.
+
+    Args:
+        ledger: The books.
+        run: Id of the run.
+        reason: Why, for whoever reads the run's log.
+        now: The time.
+    """
+    ledger.log(
+        run, kind=EventKind.STOP_ASKED, key=EventKind.STOP_ASKED, body={"reason": reason}, now=now
+    )
+
+
+def stop_now(
+    ledger: Operations, settings: Settings, run: str, *, reason: str, now: datetime
+) -> None:
+    """Ask for a run's end, and tell its runner at once, in case nobody watches it.
+
+    Args:
+        ledger: The books.
+        settings: Where the runner is.
+        run: Id of the run.
+        reason: Why.
+        now: The time.
+    """
+    ask_stop(ledger, run, reason=reason, now=now)
+    runner = LocalCluster(home=settings.legs_folder)
+    for leg in ledger.legs(run):
+        if leg.end is None:
+            runner.stop(run, leg.leg)

@@ -1,0 +1,131 @@
+"""Starts a leg: written down first, under the owner's fencing number, then handed to its runner."""
+
+from datetime import datetime, timedelta
+
+from blocks.ledger import Hold, LegRow
+from blocks.world import World
+from lowtide.contract import tracked_params, training_environment
+from lowtide.errors import ConflictError
+from lowtide.ledger.records import RunState
+from lowtide.legs import LegSpec
+from lowtide.limits import run_time_limit
+from lowtide.prices import Demand
+from tasks.budget import START_WITHIN
+from tasks.claim import Owned
+from tasks.effect import effect
+from tasks.plan import Plan
+
+# Until checkpoints of this job were measured: often enough that a preemption costs little.
+_CHECKPOINT_EVERY_S = 60.0
+
+
+@effect(name="submit_job")
+def submit_job(world: World, owned: Owned, plan: Plan | None) -> str:
+    """Start the run's next leg, or go on with one that was written down and never started.
+
+    Args:
+        world: The outside world.
+        owned: The run.
+        plan: Where and when; None where the leg was written down before, with its own terms.
+
+    Returns:
+        The runner's handle of the leg.
+    """
+    now = world.now()
+    legs = world.ledger.legs(owned.run)
+    last = legs[-1] if legs else None
+    leg = (
+        last
+        if last is not None and last.end is None
+        else _write_down(world, owned, plan, number=len(legs) + 1, now=now)
+    )
+    mlflow_run = _tracked(world, owned)
+    handle = world.runner.start(_spec(world, owned, leg, mlflow_run=mlflow_run), now=now)
+    world.ledger.update_leg(owned.run, leg.leg, handle=handle)
+    world.ledger.set_run_state(
+        owned.lease,
+        owned.run,
+        state=RunState.RUNNING,
+        message=f"leg {leg.leg} submitted",
+        now=now,
+    )
+    return handle
+
+
+def _write_down(
+    world: World, owned: Owned, plan: Plan | None, *, number: int, now: datetime
+) -> LegRow:
+    hold = world.ledger.hold_of(owned.run)
+    if plan is None or hold is None:
+        msg = "a leg needs a plan and a hold"
+        raise ConflictError(msg, where=owned.run, got=f"plan {plan}, hold {hold}")
+    start_by = now + START_WITHIN
+    return world.ledger.open_leg(
+        owned.lease,
+        leg=number,
+        where=owned.job.where.value,
+        flavor=owned.job.resources.flavor,
+        capacity=plan.capacity.value,
+        price_version=hold.price_version,
+        limit_s=_limit(world, owned, plan, hold=hold, now=now, start_by=start_by).total_seconds(),
+        start_by=start_by,
+        now=now,
+    )
+
+
+def _limit(
+    world: World, owned: Owned, plan: Plan, *, hold: Hold, now: datetime, start_by: datetime
+) -> timedelta:
+    return run_time_limit(
+        world.prices.book().pinned(hold.price_version),
+        Demand.of(owned.job, plan.capacity),
+        hold_left_usd=hold.left_usd,
+        now=now,
+        start_by=start_by,
+        grace_s=owned.job.checkpoint.grace_s,
+        # The local runner counts from the program's own start: no start-up time to allow for.
+        startup_allowance_s=0,
+    )
+
+
+def _tracked(world: World, owned: Owned) -> str:
+    row = world.ledger.run(owned.run)
+    if row is not None and row.mlflow_run_id is not None:
+        return row.mlflow_run_id
+    job = owned.job
+    mine = world.tracking.open_run(
+        owned.run,
+        experiment=job.name,
+        params=tracked_params(job),
+        tags={"lowtide.budget": job.budget.name, **job.tags},
+        now=world.now(),
+    )
+    winner = world.ledger.set_mlflow_run(owned.run, mine)
+    if winner != mine:
+        world.tracking.delete_run(mine)
+    return winner
+
+
+def _spec(world: World, owned: Owned, leg: LegRow, *, mlflow_run: str) -> LegSpec:
+    job = owned.job
+    checkpoints = world.checkpoints / owned.run
+    interval = job.checkpoint.interval
+    return LegSpec(
+        run=owned.run,
+        leg=leg.leg,
+        command=job.command,
+        env=training_environment(
+            job,
+            run=owned.run,
+            leg=leg.leg,
+            tracking_uri=world.tracking.uri,
+            mlflow_run=mlflow_run,
+            checkpoint_dir=str(checkpoints),
+            checkpoint_every_s=_CHECKPOINT_EVERY_S if interval == "auto" else interval,
+        ),
+        checkpoint_dir=str(checkpoints),
+        limit_s=leg.limit_s,
+        start_by=leg.start_by,
+        grace_s=job.checkpoint.grace_s,
+        capacity=leg.capacity,
+    )

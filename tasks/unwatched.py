@@ -1,0 +1,108 @@
+"""Runs that nobody watches any more: what `reconcile` and the cancellation hook do about them."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from blocks.ledger import LeaseHeld, RunRow
+from blocks.world import World
+from lowtide.errors import LowtideError
+from lowtide.events import EventKind
+from lowtide.job import parse_job
+from lowtide.money import ZERO_USD
+from lowtide.steps import Step, next_step
+from tasks.claim import Owned
+from tasks.look import look, record_leg
+from tasks.settle import settle
+from tasks.stop import ask_stop
+
+_OWNER = "reconcile"
+_RUNS_MAX = 1_000
+_END_SLACK_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One run that nobody watched, and what was done about it."""
+
+    run: str
+    done: str
+
+    def document(self) -> dict[str, str]:
+        """Return the finding as `reconcile --json` prints it."""
+        return {"run": self.run, "done": self.done}
+
+
+def settle_unwatched(world: World) -> list[Found]:
+    """Settle the runs that ended while nobody watched.
+
+    Args:
+        world: The outside world.
+
+    Returns:
+        One finding for each unfinished run without a live owner.
+    """
+    found: list[Found] = []
+    for row in world.ledger.runs(unfinished=True, limit=_RUNS_MAX):
+        lease = world.ledger.take_lease(row.run, owner=_OWNER, now=world.now())
+        if isinstance(lease, LeaseHeld):
+            continue
+        try:
+            owned = Owned(run=row.run, job=parse_job(row.job, source=row.run), lease=lease)
+            found.append(Found(run=row.run, done=_tidy(world, owned)))
+        except LowtideError as error:
+            found.append(Found(run=row.run, done=f"left as it is: {error}"))
+        finally:
+            world.ledger.drop_lease(lease, now=world.now())
+    return found
+
+
+def stop_and_settle(world: World, *, owner: str) -> None:
+    """End the run that a cancelled flow run owned, at a checkpoint, and settle it.
+
+    Args:
+        world: The outside world.
+        owner: Id of the flow run.
+    """
+    for row in world.ledger.runs(unfinished=True, limit=_RUNS_MAX):
+        if any(
+            event.key == owner for event in world.ledger.events(row.run, kind=EventKind.FLOW_RUN)
+        ):
+            ask_stop(world.ledger, row.run, reason="cancelled", now=world.now())
+            _wait_for_the_end(world, row)
+            settle_unwatched(world)
+
+
+def _wait_for_the_end(world: World, row: RunRow) -> None:
+    grace_s = parse_job(row.job, source=row.run).checkpoint.grace_s
+    for leg in world.ledger.legs(row.run):
+        if leg.end is not None:
+            continue
+        world.runner.stop(row.run, leg.leg)
+        for _ in range(round(grace_s) + _END_SLACK_S):
+            if world.runner.status(row.run, leg.leg, now=world.now()).phase == "ended":
+                break
+            world.clock.pause(1)
+
+
+def _tidy(world: World, owned: Owned) -> str:
+    for leg in world.ledger.legs(owned.run):
+        if leg.end is None:
+            record_leg(world, owned.run, leg.leg)
+    step = next_step(look(world, owned.run, owned.job))
+    if step is Step.MONITOR:
+        return "still training; `lowtide train` with its key goes on watching it"
+    if step is not Step.SETTLE:
+        return "waits for its next leg; `lowtide train` with its key goes on with it"
+    before_usd = _charged_usd(world, owned.run)
+    outcome = settle(world, owned)
+    legs = world.ledger.legs(owned.run)
+    end = legs[-1].end if legs else None
+    return (
+        f"{'goes on with another leg' if outcome is None else outcome.value}; "
+        f"cause {'none' if end is None else end.value}; "
+        f"charged {_charged_usd(world, owned.run) - before_usd} USD"
+    )
+
+
+def _charged_usd(world: World, run: str) -> Decimal:
+    return sum((leg.charged_usd for leg in world.ledger.legs(run)), ZERO_USD)

@@ -1,0 +1,34 @@
+"""What every test shares: Hypothesis' profiles, and one local stack for all that need servers."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from apps import stack as local_stack
+from blocks.settings import Settings
+
+hypothesis_settings.register_profile("dev", deadline=None)
+hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
+hypothesis_settings.load_profile("ci" if "CI" in os.environ else "dev")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder of lowtide that no user has."""
+    return tmp_path_factory.mktemp("lowtide-home")
+
+
+@pytest.fixture(scope="session")
+def stack(home: Path) -> Iterator[Settings]:
+    """One real local stack for the whole test run: Prefect, MLflow, a worker."""
+    settings = Settings(home=home)
+    parts = local_stack.up(settings, say=print)
+    variables = local_stack.environment(settings, parts)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield Settings(home=home)
+    local_stack.down(settings, say=print)
