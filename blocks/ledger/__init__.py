@@ -4,7 +4,7 @@
 import: the name `Ledger` is looked up only when it is used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blocks.ledger.book import Books
 from lowtide.ledger.records import (
@@ -20,7 +20,7 @@ from lowtide.ledger.records import (
     RunState,
     Stretch,
 )
-from lowtide.ledger.states import BudgetState, Crossing, Discrepancy, ThresholdOf
+from lowtide.ledger.states import BudgetState, Crossing, Discrepancy, Override, ThresholdOf
 
 if TYPE_CHECKING:
     from blocks.ledger.block import Ledger
@@ -39,6 +39,7 @@ __all__ = [
     "Ledger",
     "LegRow",
     "LineKind",
+    "Override",
     "RunRow",
     "RunState",
     "Stretch",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "Ledger":
         from blocks.ledger.block import Ledger  # noqa: PLC0415 - imports Prefect
 

@@ -4,12 +4,14 @@ from blocks.ledger.audit import Audit
 from blocks.ledger.charges import Charges
 from blocks.ledger.holds import Holds
 from blocks.ledger.legs import Legs
+from blocks.ledger.limits import Limits
 from blocks.ledger.migrate import Migrations
 from blocks.ledger.runs import Runs
+from blocks.ledger.sweep import Sweep
 from blocks.ledger.tree import Trees
 
 
-class Operations(Runs, Legs, Holds, Charges, Trees, Audit, Migrations):
+class Operations(Runs, Legs, Holds, Charges, Sweep, Trees, Limits, Audit, Migrations):
     """Everything that can be done with the books."""
 
 

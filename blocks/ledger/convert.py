@@ -39,17 +39,16 @@ def to_us(at: datetime | None) -> int | None:
     return (at - EPOCH) // _TICK
 
 
-@overload
-def from_us(at_us: int) -> datetime: ...
-@overload
-def from_us(at_us: None) -> None: ...
-@overload
-def from_us(at_us: int | None) -> datetime | None: ...
-def from_us(at_us: int | None) -> datetime | None:
-    """Return micro-seconds since 1970 as an aware UTC time; None stays None.
+def from_us(at_us: int) -> datetime:
+    """Return micro-seconds since 1970 as an aware UTC time.
 
     Examples:
         >>> from_us(1_000_000).isoformat()
         '1970-01-01T00:00:01+00:00'
     """
-    return None if at_us is None else EPOCH + timedelta(microseconds=at_us)
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+def from_us_if(at_us: int | None) -> datetime | None:
+    """Return micro-seconds since 1970 as an aware UTC time; None stays None."""
+    return None if at_us is None else from_us(at_us)

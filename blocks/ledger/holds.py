@@ -7,14 +7,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from blocks.ledger.convert import from_us, to_us
+from blocks.ledger.convert import to_us
 from blocks.ledger.engine import LostRaceError, Store, reads, writes
+from blocks.ledger.hold_rows import (
+    check_open,
+    end_hold,
+    hold_by_key,
+    hold_record,
+    newest_hold,
+    open_hold,
+)
 from blocks.ledger.posting import Author, Book, Line, levels_at, lines_of, lock_books, post
 from blocks.ledger.runs import lock_run
 from blocks.ledger.schema import BUDGET, HOLD, LEG, LIFT
+from blocks.ledger.tree import no_such_budget
 from lowtide.errors import BadInputError, ConflictError
-from lowtide.ledger.records import Hold, HoldEnding, LineKind
-from lowtide.ledger.rules import Level, Purse, admit, whole_micro_usd
+from lowtide.ledger.records import Hold, LineKind
+from lowtide.ledger.rules import Level, admit, whole_micro_usd
 from lowtide.money import ZERO_USD, from_micro
 from lowtide.verdict import Refused
 
@@ -67,7 +76,7 @@ class Holds(Store):
         author = Author(key=key, ask=ask, actor=actor, reason=reason, at=now)
         lock_run(connection, run)
         if lines_of(connection, author):
-            return hold_record(connection.execute(_BY_KEY, {"asked_key": key}).one())
+            return hold_record(hold_by_key(connection, key))
         _refuse_second(connection, run)
         books = _books_of(connection, budget)
         levels = levels_at(connection, books, at=now)
@@ -92,7 +101,7 @@ class Holds(Store):
             kind=LineKind.HOLD, amount=amount, held=amount, run=run, price_version=price_version
         )
         post(connection, levels, [line], author=author)
-        return hold_record(connection.execute(_BY_KEY, {"asked_key": key}).one())
+        return hold_record(hold_by_key(connection, key))
 
     @writes
     def top_up(
@@ -228,7 +237,7 @@ class Holds(Store):
         written = lines_of(connection, author)
         if written:
             return from_micro(-written[0].amount_micro_usd)
-        hold = connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+        hold = open_hold(connection, run)
         if hold is None:
             return ZERO_USD
         _check_settled(connection, hold)
@@ -237,7 +246,7 @@ class Holds(Store):
     @reads
     def hold_of(self, connection: Connection, run: str) -> Hold | None:
         """Return a run's open hold, if it has one."""
-        row = connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+        row = open_hold(connection, run)
         return None if row is None else hold_record(row)
 
     @reads
@@ -247,84 +256,7 @@ class Holds(Store):
         return tuple(hold_record(row) for row in connection.execute(statement))
 
 
-def newest_hold(connection: Connection, run: str) -> Row[Any]:
-    """Return a run's open hold, or the last one that it had; the run is locked.
-
-    Raises:
-        ConflictError: it never had one.
-    """
-    row = connection.execute(_NEWEST, {"asked_run": run}).first()
-    if row is None:
-        msg = "the run never held money"
-        raise ConflictError(msg, where=f"run {run!r}", remedy="hold money first")
-    return row
-
-
-def check_open(hold: Row[Any]) -> None:
-    """Make sure that a hold still sets money aside.
-
-    Raises:
-        ConflictError: it has ended.
-    """
-    if hold.ended_us is not None:
-        msg = f"its hold was {hold.ending} at {from_us(hold.ended_us).isoformat()}"
-        raise ConflictError(msg, where=f"run {hold.run!r}", remedy="take a new hold")
-
-
-def end_hold(connection: Connection, hold: Row[Any], *, ending: HoldEnding, author: Author) -> int:
-    """End an open hold, and return what it gives back, micro-dollars; its run is locked."""
-    back = purse_of(hold).left
-    levels = levels_at(connection, lock_books(connection, hold.path), at=author.at)
-    ended = {
-        "released_micro_usd": hold.released_micro_usd + back,
-        "ended_us": to_us(author.at),
-        "ending": ending,
-    }
-    connection.execute(update(HOLD).where(HOLD.c.key == hold.key).values(ended))
-    kind = LineKind.RELEASE if ending == "released" else LineKind.EXPIRE
-    line = Line(kind=kind, amount=-back, held=-back, run=hold.run)
-    post(connection, levels, [line], author=author)
-    return back
-
-
-def purse_of(hold: Row[Any]) -> Purse:
-    """Return the money of a stored hold."""
-    return Purse(
-        amount=hold.amount_micro_usd,
-        charged=hold.charged_micro_usd,
-        overdraft=hold.overdraft_micro_usd,
-        released=hold.released_micro_usd,
-        is_open=hold.ended_us is None,
-    )
-
-
-def hold_record(row: Row[Any]) -> Hold:
-    """Return a stored hold as a record."""
-    return Hold(
-        run=row.run,
-        key=row.key,
-        budget=row.budget,
-        amount_usd=from_micro(row.amount_micro_usd),
-        charged_usd=from_micro(row.charged_micro_usd),
-        overdraft_usd=from_micro(row.overdraft_micro_usd),
-        released_usd=from_micro(row.released_micro_usd),
-        expires_at=from_us(row.expires_us),
-        price_version=row.price_version,
-        opened_at=from_us(row.opened_us),
-        ended_at=from_us(row.ended_us),
-        ending=row.ending,
-    )
-
-
 _TAKE = insert(HOLD)
-_BY_KEY = select(HOLD).where(HOLD.c.key == bindparam("asked_key"))
-_OPEN = select(HOLD).where(HOLD.c.run == bindparam("asked_run"), HOLD.c.ended_us.is_(None))
-_NEWEST = (
-    select(HOLD)
-    .where(HOLD.c.run == bindparam("asked_run"))
-    .order_by(HOLD.c.ended_us.is_(None).desc(), HOLD.c.opened_us.desc(), HOLD.c.key)
-    .limit(1)
-)
 _PATH = select(BUDGET.c.path).where(
     BUDGET.c.name == bindparam("asked_budget"), BUDGET.c.retired.is_(False)
 )
@@ -337,7 +269,7 @@ _UNSETTLED = select(LEG.c.leg).where(
 
 
 def _refuse_second(connection: Connection, run: str) -> None:
-    there = connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+    there = open_hold(connection, run)
     if there is not None:
         msg = f"it already holds {from_micro(there.amount_micro_usd)} USD under key {there.key!r}"
         remedy = "top up, shrink or release that hold"
@@ -347,14 +279,7 @@ def _refuse_second(connection: Connection, run: str) -> None:
 def _books_of(connection: Connection, budget: str) -> tuple[Book, ...]:
     path = connection.execute(_PATH, {"asked_budget": budget}).scalar_one_or_none()
     if path is None:
-        known = select(BUDGET.c.name).where(BUDGET.c.retired.is_(False)).order_by(BUDGET.c.name)
-        names = connection.execute(known.limit(20)).scalars().all()
-        raise BadInputError(
-            "no such budget",
-            where=f"budget {budget!r}",
-            expected="one of " + ", ".join(names) if names else "a budget; there is none yet",
-            remedy="correct the name, or add it with `lowtide budget set --file F`",
-        )
+        raise no_such_budget(connection, budget)
     books = tuple(lock_books(connection, path))
     if not books or books[-1].path != path or books[-1].retired:
         raise LostRaceError  # the tree was rearranged between the two statements
@@ -394,8 +319,9 @@ def _change(
 
 def _check_total(hold: Row[Any], total: int) -> None:
     if not hold.charged_micro_usd <= total <= hold.amount_micro_usd:
+        msg = "a hold shrinks to a total between what was charged and what is held"
         raise BadInputError(
-            "a hold shrinks to a total between what was charged and what is held",
+            msg,
             where=f"run {hold.run!r}",
             expected=f"{from_micro(hold.charged_micro_usd)} to "
             f"{from_micro(hold.amount_micro_usd)} USD",
@@ -407,8 +333,6 @@ def _check_total(hold: Row[Any], total: int) -> None:
 def _check_settled(connection: Connection, hold: Row[Any]) -> None:
     legs = connection.execute(_UNSETTLED, {"asked_hold": hold.key}).scalars().all()
     if legs:
-        raise ConflictError(
-            f"leg {legs[0]} is not settled, so its money cannot be given back",
-            where=f"run {hold.run!r}",
-            remedy="settle the leg first, at the longest stretch the evidence allows",
-        )
+        msg = f"leg {legs[0]} is not settled, so its money cannot be given back"
+        remedy = "settle the leg first, at the longest stretch that the evidence allows"
+        raise ConflictError(msg, where=f"run {hold.run!r}", remedy=remedy)

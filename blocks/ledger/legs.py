@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from blocks.ledger.convert import from_us, to_us
+from blocks.ledger.convert import from_us, from_us_if, to_us
 from blocks.ledger.engine import Store, reads, writes
 from blocks.ledger.runs import check_lease, lock_run
 from blocks.ledger.schema import HOLD, LEG
@@ -166,14 +166,14 @@ def leg_of(row: Row[Any]) -> LegRow:
         start_by=from_us(row.start_by_us),
         opened_at=from_us(row.opened_us),
         handle=row.handle,
-        started_at=from_us(row.started_us),
-        ended_at=from_us(row.ended_us),
+        started_at=from_us_if(row.started_us),
+        ended_at=from_us_if(row.ended_us),
         exit_code=row.exit_code,
         end=None if row.ending is None else LegEnd(row.ending),
         reason=row.reason,
         measured=row.measured,
-        settled_at=from_us(row.settled_us),
-        metered_until=from_us(row.metered_until_us),
+        settled_at=from_us_if(row.settled_us),
+        metered_until=from_us_if(row.metered_until_us),
         charged_usd=from_micro(row.charged_micro_usd),
     )
 

@@ -46,8 +46,9 @@ class Migrations(Store):
             try:
                 scripts.get_revision(current)
             except CommandError:
+                msg = "the database is newer than this code"
                 raise BadInputError(
-                    "the database is newer than this code",
+                    msg,
                     where="ledger",
                     expected=f"revision {head} or older",
                     got=f"revision {current}",

@@ -71,8 +71,9 @@ def lines_of(connection: Connection, author: Author) -> Sequence[Row[Any]]:
     """
     rows = connection.execute(_LINES, {"asked_key": author.key}).all()
     if rows and rows[0].ask != author.ask:
+        msg = "the same key came with another request"
         raise ConflictError(
-            "the same key came with another request",
+            msg,
             where=f"key {author.key!r}",
             expected=rows[0].ask,
             got=author.ask,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, true, update
 
-from blocks.ledger.convert import from_us, to_us
+from blocks.ledger.convert import from_us, from_us_if, to_us
 from blocks.ledger.engine import Store, insert_into, reads, writes
 from blocks.ledger.schema import EVENT, RUN
 from lowtide.errors import BadInputError, KeyReusedError, StaleOwnerError
@@ -169,7 +169,7 @@ class Runs(Store):
         """
         row = lock_run(connection, run)
         expires_at = now + timedelta(seconds=ttl_s)
-        held_until = from_us(row.lease_expires_us)
+        held_until = from_us_if(row.lease_expires_us)
         if row.owner not in {None, owner} and held_until is not None and held_until > now:
             return LeaseHeld(run=run, owner=row.owner, expires_at=held_until)
         fencing = row.fencing if row.owner == owner else row.fencing + 1
@@ -262,6 +262,7 @@ class Runs(Store):
         Returns:
             False when the run already has a note of that key; it stays as it was.
         """
+        lock_run(connection, run)
         note = {"run": run, "kind": kind, "key": key, "at_us": to_us(now), "body": dict(body)}
         statement = (
             insert_into(connection.dialect.name, EVENT).values(note).on_conflict_do_nothing()
@@ -305,8 +306,9 @@ def check_lease(connection: Connection, lease: Lease) -> None:
     row = lock_run(connection, lease.run)
     if (row.owner, row.fencing) != (lease.owner, lease.fencing):
         holder = "nobody" if row.owner is None else f"owner {row.owner!r}"
+        msg = f"the lease went to {holder}"
         raise StaleOwnerError(
-            f"the lease went to {holder}",
+            msg,
             where=f"run {lease.run!r}",
             expected=f"fencing {lease.fencing} of owner {lease.owner!r}",
             got=f"fencing {row.fencing}",
@@ -343,5 +345,5 @@ def _run(row: Row[Any]) -> RunRow:
         changed_at=from_us(row.changed_us),
         owner=row.owner,
         fencing=row.fencing,
-        lease_expires_at=from_us(row.lease_expires_us),
+        lease_expires_at=from_us_if(row.lease_expires_us),
     )

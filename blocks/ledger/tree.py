@@ -69,7 +69,7 @@ class Trees(Store):
     def budgets(self, connection: Connection, now: datetime) -> tuple[BudgetState, ...]:
         """Return how every budget stands in its current period, parents before children."""
         rows = connection.execute(_LIVE).all()
-        return _states(connection, rows, at=now)
+        return states_at(connection, rows, at=now)
 
 
 _ORDER = (BUDGET.c.depth, BUDGET.c.name)
@@ -105,8 +105,9 @@ def _check_change(row: Row[Any], wanted: dict[str, Any], level: Level, *, source
     if wanted["limit_micro_usd"] != row.limit_micro_usd and (
         wanted["limit_micro_usd"] + adjusted < charged
     ):
+        msg = "the limit is below what is already charged in this period"
         raise BadInputError(
-            "the limit is below what is already charged in this period",
+            msg,
             where=where,
             expected=f">= {from_micro(charged - adjusted)} USD",
             got=f"{from_micro(wanted['limit_micro_usd'])} USD",
@@ -114,8 +115,9 @@ def _check_change(row: Row[Any], wanted: dict[str, Any], level: Level, *, source
         )
     for name in _STRUCTURE:
         if getattr(row, name) != wanted[name] and (charged or adjusted or row.held_micro_usd):
+            msg = f"the {name} cannot change while there is money on the budget in this period"
             raise BadInputError(
-                f"the {name} cannot change while there is money on the budget in this period",
+                msg,
                 where=where,
                 expected=repr(getattr(row, name)),
                 got=repr(wanted[name]),
@@ -168,8 +170,9 @@ def _journal_limit(
 
 def _retire(connection: Connection, row: Row[Any], *, source: str) -> None:
     if row.held_micro_usd:
+        msg = "the budget is left out, but money is held on it"
         raise BadInputError(
-            "the budget is left out, but money is held on it",
+            msg,
             where=f"{source}: budget {row.name!r}",
             got=f"{from_micro(row.held_micro_usd)} USD held",
             remedy="keep it until its runs have ended",
@@ -178,9 +181,10 @@ def _retire(connection: Connection, row: Row[Any], *, source: str) -> None:
     connection.execute(update(BUDGET).where(BUDGET.c.name == row.name).values(retired))
 
 
-def _states(
+def states_at(
     connection: Connection, rows: Sequence[Row[Any]], *, at: datetime
 ) -> tuple[BudgetState, ...]:
+    """Return how budgets stand in the period that a moment lies in, in their order."""
     levels = levels_at(connection, rows, at=at)
     starts = {level.name: to_us(level.period.start) for level in levels}
     crossings: dict[str, list[Crossing]] = {name: [] for name in starts}
@@ -204,6 +208,17 @@ def _states(
             closed=level.closed,
         )
         for row, level in zip(rows, levels, strict=True)
+    )
+
+
+def no_such_budget(connection: Connection, budget: str) -> BadInputError:
+    """Return the error for a name that no budget has."""
+    names = connection.execute(_LIVE.limit(20)).scalars().all()
+    return BadInputError(
+        "no such budget",
+        where=f"budget {budget!r}",
+        expected="one of " + ", ".join(names) if names else "a budget; there is none yet",
+        remedy="correct the name, or add it with `lowtide budget set --file F`",
     )
 
 

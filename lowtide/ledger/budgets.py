@@ -5,12 +5,12 @@ way to the root holds for all that lies below. A budget file is the whole tree; 
 takes it or leaves it, and says which entry is wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
@@ -173,17 +173,18 @@ def parse_budgets(document: object, *, source: str = "budgets") -> BudgetTree:
         lowtide.errors.BadInputError: budgets: budget 'research': the parent is not in the tree
         (expected one of research, got 'all'); add 'all', or correct the name
     """
-    if not isinstance(document, Sequence) or isinstance(document, str) or not document:
+    if not isinstance(document, list) or not document:
         msg = "a budget file is a list of budgets"
-        got = "nothing" if not document else f"a {type(document).__name__}"
+        got = f"a {type(cast('object', document)).__name__}" if document else "nothing"
         remedy = "start from examples/budgets.yaml"
         raise BadInputError(msg, where=source, expected="a list", got=got, remedy=remedy)
-    entries = [_entry(entry, at, source=source) for at, entry in enumerate(document, start=1)]
+    listed = cast("list[object]", document)
+    entries = [_entry(entry, at, source=source) for at, entry in enumerate(listed, start=1)]
     return BudgetTree(budgets=tuple(entry.budget() for entry in entries), source=source)
 
 
 def _entry(entry: object, number: int, *, source: str) -> "BudgetEntry":
-    name = entry.get("name") if isinstance(entry, Mapping) else None
+    name = cast("dict[str, object]", entry).get("name") if isinstance(entry, dict) else None
     where = f"{source}: budget {name!r}" if isinstance(name, str) else f"{source}: entry {number}"
     try:
         return BudgetEntry.model_validate(entry)

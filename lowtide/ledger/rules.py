@@ -259,6 +259,9 @@ def cut(whole: Piece, *, at: Iterable[datetime]) -> Iterator[Piece]:
         [33, 34, 33]
     """
     inside = sorted({moment for moment in at if whole.start < moment < whole.end})
+    if not inside:
+        yield whole
+        return
     start, billed_micro_usd = whole.start, 0
     for end in [*inside, whole.end]:
         share = Fraction((end - whole.start) // _TICK, (whole.end - whole.start) // _TICK)

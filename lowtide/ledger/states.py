@@ -42,6 +42,23 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One run may go beyond a budget's limit.
+
+    Attributes:
+        run: The run.
+        budget: The budget.
+        amount_usd: How far.
+        expires_at: Until when it may make use of it.
+    """
+
+    run: str
+    budget: str
+    amount_usd: Decimal
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetState:
     """How a budget stands in one period.
 
@@ -116,9 +133,9 @@ class Discrepancy:
     """Two parts of the books that should agree and do not.
 
     Attributes:
-        where: Which figure, as in `budget 'org', held` or `hold of run 'r-1', charged`.
+        where: Which figure, as in `budget 'org', held`.
         stored_usd: What is stored.
-        journal_usd: What the journal's lines add up to.
+        journal_usd: What the journal adds up to.
     """
 
     where: str

@@ -1,5 +1,6 @@
 """Alembic's entry: runs the migrations on the connection that `blocks.ledger.migrate` opened."""
 
+# ruff: noqa: INP001 - Alembic loads it by file
 from alembic import context
 
 from blocks.ledger.schema import METADATA
