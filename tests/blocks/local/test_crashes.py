@@ -145,6 +145,19 @@ def test_a_leg_whose_keeper_was_killed_is_measured_all_the_same(rig: LocalRig) -
     assert rig.ended().end is LegEnd.COMPLETED
 
 
+def test_a_program_dies_with_its_supervisor_also_when_the_keeper_is_gone(rig: LocalRig) -> None:
+    rig.start(Work(), command=("sh", "-c", "echo $$ > pid && mv pid ready && exec sleep 60"))
+    wait_for((rig.home / "ready").exists)
+    program = int((rig.home / "ready").read_text())
+    supervisor = claim(rig).pid
+
+    os.kill(parent_of(supervisor), signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+
+    assert rig.ended().end is LegEnd.LOST
+    wait_for(lambda: not alive([program]))
+
+
 def test_what_a_program_leaves_behind_is_gone_before_its_end_is_known(rig: LocalRig) -> None:
     pids = family(rig, then="exit 5")
 
