@@ -12,10 +12,19 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from lowtide.documents import Amount, Count, Part, explain, refuse
+from lowtide.documents import Count, Part, explain, refuse
 from lowtide.errors import BadInputError
 from lowtide.job import Priority
-from lowtide.prices.document import CLOCK, Currency, Factor, Rate, VersionName, ZoneName
+from lowtide.prices.document import (
+    CLOCK,
+    Currency,
+    Factor,
+    Rate,
+    Share,
+    VersionName,
+    WindowFactor,
+    ZoneName,
+)
 from lowtide.prices.records import DAY_MIN, Flavor, Multipliers, PriceBook, Rates, Sheet, Window
 from lowtide.prices.windows import clock_text
 
@@ -60,9 +69,9 @@ class CostModel(Part):
     gpu_usd_per_hour: Rate
     cpu_usd_per_core_hour: Rate
     memory_usd_per_gib_hour: Rate
-    off_peak_multiplier: Annotated[Amount, Field(ge=0, le=1_000)]
+    off_peak_multiplier: WindowFactor
     spot_gpu_usd_per_hour: Rate
-    spot_interruption_rate: Annotated[Amount, Field(ge=0, le=1)]
+    spot_interruption_rate: Share
     priority_multiplier_urgent: Factor
     priority_multiplier_normal: Factor
     priority_multiplier_background: Factor

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from lowtide.documents import Amount, Part, refuse
+from lowtide.documents import Part, number_from_yaml, refuse
 from lowtide.errors import BadInputError
 from lowtide.prices.records import ALL_DAY, DAY_MIN, DAYS, Day, Window
 from lowtide.prices.windows import local_week, zone_named
@@ -93,9 +93,14 @@ _Days: TypeAlias = Annotated[
         }
     ),
 ]
-Rate: TypeAlias = Annotated[Amount, Field(ge=0, le=1_000_000)]
+# Bounds come before the check for booleans: so the JSON Schema shows them as its own keywords.
+_NOT_TRUE = BeforeValidator(number_from_yaml)
+Rate: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000_000), _NOT_TRUE]
 Currency: TypeAlias = Annotated[Literal["USD"], BeforeValidator(_dollars)]
-Factor: TypeAlias = Annotated[Amount, Field(gt=0, le=1_000)]
+Factor: TypeAlias = Annotated[Decimal, Field(gt=0, le=1_000), _NOT_TRUE]
+WindowFactor: TypeAlias = Annotated[Decimal, Field(ge=0, le=1_000), _NOT_TRUE]
+Share: TypeAlias = Annotated[Decimal, Field(ge=0, le=1), _NOT_TRUE]
+_Hours: TypeAlias = Annotated[Decimal, Field(gt=0, le=8_784), _NOT_TRUE]
 
 
 class WindowDocument(Part):
@@ -110,7 +115,7 @@ class WindowDocument(Part):
         title="End",
         description="Wall time before which it ends, in quotes; not after the start: next day.",
     )
-    multiplier: Annotated[Amount, Field(ge=0, le=1_000)] = Field(
+    multiplier: WindowFactor = Field(
         default=Decimal(1), title="Multiplier", description="Factor on the on-demand rates."
     )
 
@@ -149,7 +154,7 @@ class SeriesDocument(Part):
         description="What is bid per GPU-hour: it is held at this price and never billed above it. "
         "Empty: the on-demand rate.",
     )
-    stale_after_h: Annotated[Amount, Field(gt=0, le=8_784)] = Field(
+    stale_after_h: _Hours = Field(
         title="Stale after, h", description="Hours for which a row holds when no other follows."
     )
 
@@ -205,7 +210,7 @@ class SpotDocument(_Price):
     memory_usd_per_gib_h: Rate | None = Field(
         default=None, title="Memory, USD/h", description="Per GiB; empty: the on-demand rate."
     )
-    interruption_rate: Annotated[Amount, Field(ge=0, le=1)] | None = Field(
+    interruption_rate: Share | None = Field(
         default=None,
         title="Interruption rate",
         description="Share of spot runs that lose their capacity, 0 to 1; empty: unknown.",

@@ -234,10 +234,9 @@ class PriceBook:
             PriceUnknownError: none is.
         """
         moment = utc(moment)
-        for sheet in reversed(self.sheets):
-            until = sheet.effective_until
-            if sheet.effective_from <= moment and (until is None or moment < until):
-                return sheet
+        begun = [sheet for sheet in self.sheets if sheet.effective_from <= moment]
+        if begun and (begun[-1].effective_until is None or moment < begun[-1].effective_until):
+            return begun[-1]
         msg = f"no version of the prices is in force at {moment.isoformat()}"
         raise PriceUnknownError(
             msg,

@@ -50,7 +50,7 @@ def parse_series(text: str, *, source: str) -> tuple[PricePoint, ...]:
             remedy="name the columns so",
         )
     points: list[PricePoint] = []
-    for row in rows:
+    for row in filter(None, rows):  # a blank line says nothing
         where = f"{source}: line {rows.line_num}"
         point = _point(row, where=where)
         if points and point.at <= points[-1].at:
