@@ -8,6 +8,7 @@ checkpoint in between. What it costs now lies between them.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 
 from lowtide.prices import Demand, PriceBook, PricedSegment, price, segments
 
@@ -35,6 +36,8 @@ class Slot:
         return (self.end - self.start).total_seconds()
 
 
+# Cached: a comparison asks for the same few demands a thousand times.
+@lru_cache(maxsize=64)
 def dearest_rate(book: PriceBook, demand: Demand, *, now: datetime) -> Fraction:
     """Return the highest rate of the next eight days.
 

@@ -25,11 +25,13 @@ class PastRun:
         epoch_s: Seconds of each epoch, oldest first.
         same_job: Whether it was a run of the job that is forecast, or of another one.
         batch_size: Samples in one step; None where nobody knows.
+        values: The metric after each epoch; None where no finite value was logged.
     """
 
     epoch_s: tuple[float, ...]
     same_job: bool = True
     batch_size: int | None = None
+    values: tuple[float | None, ...] = ()
 
     @property
     def mean_epoch_s(self) -> float:
