@@ -32,6 +32,10 @@ _POLL_S = 0.2
 _END_S = 15.0
 Say = Callable[[str], None]
 
+# What this process started and does not wait for. Python warns about a child that outlives its
+# handle; these are meant to.
+_DETACHED: list[subprocess.Popen[bytes]] = []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -192,7 +196,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     inherited = {**os.environ, **environment(settings, {}), **(variables or {})}
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
             command,
             env=inherited,
             cwd=cwd or settings.home,
@@ -201,6 +205,8 @@ def _spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in this terminal is not for the servers
         )
+    _DETACHED.append(process)
+    return process
 
 
 def _part(
@@ -244,6 +250,8 @@ def _end(part: Part) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     psutil.wait_procs(alive, timeout=_END_S)
+    for started in _DETACHED:
+        started.poll()  # where it was ours, let Python see that it is gone
 
 
 def _save(settings: Settings, parts: Mapping[str, Part]) -> None:

@@ -17,6 +17,7 @@ from apps.files import read_job
 from apps.output import EXIT_DONE, EXIT_FAILED, emit, notice
 from apps.watch import Watch
 from blocks.ledger import Books
+from blocks.owner import is_dead
 from blocks.settings import Settings
 from lowtide.errors import LowtideError, UnavailableError
 from lowtide.identity import run_id
@@ -110,7 +111,8 @@ class Training:
 
     def _live_owner(self) -> str | None:
         row = self.ledger.run(self.run)
-        return None if row is None else row.live_owner(now=datetime.now(UTC))
+        owner = None if row is None else row.live_owner(now=datetime.now(UTC))
+        return None if owner is None or is_dead(owner) else owner
 
     def _use_stack(self) -> None:
         address = self.settings.prefect_address

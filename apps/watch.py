@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from apps.output import notice
 from blocks.ledger import Books
+from blocks.owner import is_dead
 from lowtide.events import EventKind
 from lowtide.ledger.records import RunRow
 from lowtide.money import show_usd
@@ -66,7 +67,8 @@ class Watch:
             time.sleep(_POLL_S)
 
     def _owned(self, row: RunRow) -> bool:
-        return row.live_owner(now=datetime.now(UTC)) is not None
+        owner = row.live_owner(now=datetime.now(UTC))
+        return owner is not None and not is_dead(owner)
 
     def _tell_new(self, tell: Callable[[dict[str, Any]], None]) -> None:
         for event in self.ledger.events(self.run, kind=EventKind.EPOCH):

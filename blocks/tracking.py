@@ -11,14 +11,13 @@ what it knew; anything that a retry cannot mend is a `LowtideError` that says wh
 import math
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, PrivateAttr
 
 from lowtide.errors import LowtideError, UnavailableError
 from lowtide.progress import EpochPoint
@@ -60,9 +59,19 @@ class Tracking(Block):
         default=5.0, gt=0, description="Longest wait for one answer, seconds."
     )
 
-    @cached_property
+    _connected: httpx.Client | None = PrivateAttr(default=None)
+
+    @property
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.uri, timeout=self.timeout_s)
+        if self._connected is None:
+            self._connected = httpx.Client(base_url=self.uri, timeout=self.timeout_s)
+        return self._connected
+
+    def close(self) -> None:
+        """Close the connections; the next question opens one again."""
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
 
     def open_run(
         self,

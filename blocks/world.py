@@ -32,6 +32,11 @@ class World(BaseModel):
     checkpoints: Path = Field(description="Folder of the runs' checkpoints.")
     reports: Path = Field(description="Folder of the runs' reports.")
 
+    def close(self) -> None:
+        """Let go of connections; using the world again opens them again."""
+        self.ledger.close()
+        self.tracking.close()
+
     def now(self) -> datetime:
         """Return the time."""
         return self.clock.now()

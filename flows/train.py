@@ -5,6 +5,7 @@ again, so it may be killed at any line and run again by anyone: the ledger says 
 the runner says how its legs are, and `lowtide.steps.next_step` says what comes next.
 """
 
+from contextlib import closing
 from typing import Any
 
 from prefect import Flow, flow
@@ -41,7 +42,7 @@ def _end_its_leg(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     Runs in another process than the flow did, so all it has is the flow run.
     """
     _ = flow, state
-    stop_and_settle(open_world(Settings()), owner=str(flow_run.id))
+    stop_and_settle(open_world(Settings()), flow_run=str(flow_run.id))
 
 
 @flow(name="train", flow_run_name=_name, on_cancellation=[_end_its_leg], persist_result=False)
@@ -56,15 +57,15 @@ def train(ask: TrainAsk, world: World | None = None) -> State[Any]:
         Completed with the run's id, `Cancelled` named Refused or Stopped, or Failed, each with
         a sentence that says why. `Completed` named Attached: somebody else owns the run.
     """
-    world = world or open_world(Settings())
-    claimed = claim(world, ask, fallback_key=_key(), owner=str(flow_run.id))
-    if isinstance(claimed, Attached):
-        message = f"run {claimed.run} is owned by {claimed.owner}; nothing was touched"
-        return Completed(name="Attached", message=message, data=claimed.run)
-    try:
-        return _drive(world, claimed)
-    finally:
-        world.ledger.drop_lease(claimed.lease, now=world.now())
+    with closing(world or open_world(Settings())) as opened:
+        claimed = claim(opened, ask, fallback_key=_key(), flow_run=str(flow_run.id))
+        if isinstance(claimed, Attached):
+            message = f"run {claimed.run} is owned by {claimed.owner}; nothing was touched"
+            return Completed(name="Attached", message=message, data=claimed.run)
+        try:
+            return _drive(opened, claimed)
+        finally:
+            opened.ledger.drop_lease(claimed.lease, now=opened.now())
 
 
 def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a case per step

@@ -26,7 +26,7 @@ def check_budget(world: World, owned: Owned) -> Hold | Refused:
     """Set the run's upper forecast aside on every budget above it, or say what is short."""
     verdict = _hold(world, owned)
     state, message = (
-        (RunState.REFUSED, verdict.message)
+        (RunState.REFUSED, f"{verdict.message}; {verdict.remedy}")
         if isinstance(verdict, Refused)
         else (RunState.HELD, f"{show_usd(verdict.amount_usd)} held")
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.ledger import Lease, LeaseHeld, RunRow
+from blocks.owner import is_dead, owner_here
 from blocks.world import World
 from lowtide.events import EventKind
 from lowtide.identity import run_id
@@ -51,7 +52,7 @@ class Attached:
     owner: str
 
 
-def claim(world: World, ask: TrainAsk, *, fallback_key: str, owner: str) -> Owned | Attached:
+def claim(world: World, ask: TrainAsk, *, fallback_key: str, flow_run: str) -> Owned | Attached:
     """Find or make the run that an ask means, and take it over if nobody holds it.
 
     Without a key the ask means the newest unfinished run of the very same job, if there is one.
@@ -61,7 +62,7 @@ def claim(world: World, ask: TrainAsk, *, fallback_key: str, owner: str) -> Owne
         ask: What was asked for.
         fallback_key: The key of a new run when the ask has none: the same however often this
             flow run is tried.
-        owner: Who takes the lease.
+        flow_run: Id of the flow run that takes it over.
 
     Returns:
         The owned run, or who owns it.
@@ -70,11 +71,33 @@ def claim(world: World, ask: TrainAsk, *, fallback_key: str, owner: str) -> Owne
         KeyReusedError: the key belongs to another job.
     """
     row = _meant(world, ask, fallback_key=fallback_key)
-    lease = world.ledger.take_lease(row.run, owner=owner, now=world.now())
+    lease = take(world, row.run, owner=owner_here(flow_run))
     if isinstance(lease, LeaseHeld):
         return Attached(run=row.run, owner=lease.owner)
-    world.ledger.log(row.run, kind=EventKind.FLOW_RUN, key=owner, body={}, now=world.now())
+    world.ledger.log(row.run, kind=EventKind.FLOW_RUN, key=flow_run, body={}, now=world.now())
     return Owned(run=row.run, job=parse_job(row.job, source=row.run), lease=lease)
+
+
+def take(world: World, run: str, *, owner: str) -> Lease | LeaseHeld:
+    """Take the lease on a run, also from an owner that is known to be dead.
+
+    Args:
+        world: The outside world.
+        run: Id of the run.
+        owner: Who takes it.
+
+    Returns:
+        The lease, or who has it.
+    """
+    lease = world.ledger.take_lease(run, owner=owner, now=world.now())
+    if isinstance(lease, Lease) or not is_dead(lease.owner):
+        return lease
+    row = world.ledger.run(run)
+    if row is not None and row.owner == lease.owner:
+        # Under its own fencing number: if somebody else was faster, this changes nothing.
+        dead = Lease(run=run, owner=lease.owner, fencing=row.fencing, expires_at=lease.expires_at)
+        world.ledger.drop_lease(dead, now=world.now())
+    return world.ledger.take_lease(run, owner=owner, now=world.now())
 
 
 def _meant(world: World, ask: TrainAsk, *, fallback_key: str) -> RunRow:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from blocks.ledger import LeaseHeld, RunRow
+from blocks.owner import owner_here
 from blocks.world import World
 from lowtide.errors import LowtideError
 from lowtide.events import EventKind
 from lowtide.job import parse_job
 from lowtide.money import ZERO_USD
 from lowtide.steps import Step, next_step
-from tasks.claim import Owned
+from tasks.claim import Owned, take
 from tasks.look import look, record_leg
 from tasks.settle import settle
 from tasks.stop import ask_stop
@@ -43,7 +44,7 @@ def settle_unwatched(world: World) -> list[Found]:
     """
     found: list[Found] = []
     for row in world.ledger.runs(unfinished=True, limit=_RUNS_MAX):
-        lease = world.ledger.take_lease(row.run, owner=_OWNER, now=world.now())
+        lease = take(world, row.run, owner=owner_here(_OWNER))
         if isinstance(lease, LeaseHeld):
             continue
         try:
@@ -56,16 +57,17 @@ def settle_unwatched(world: World) -> list[Found]:
     return found
 
 
-def stop_and_settle(world: World, *, owner: str) -> None:
+def stop_and_settle(world: World, *, flow_run: str) -> None:
     """End the run that a cancelled flow run owned, at a checkpoint, and settle it.
 
     Args:
         world: The outside world.
-        owner: Id of the flow run.
+        flow_run: Its id.
     """
     for row in world.ledger.runs(unfinished=True, limit=_RUNS_MAX):
         if any(
-            event.key == owner for event in world.ledger.events(row.run, kind=EventKind.FLOW_RUN)
+            event.key == flow_run
+            for event in world.ledger.events(row.run, kind=EventKind.FLOW_RUN)
         ):
             ask_stop(world.ledger, row.run, reason="cancelled", now=world.now())
             _wait_for_the_end(world, row)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from apps import stack as local_stack
 from blocks.settings import Settings
@@ -17,8 +18,9 @@ hypothesis_settings.load_profile("ci" if "CI" in os.environ else "dev")
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home folder of lowtide that no user has."""
-    return tmp_path_factory.mktemp("lowtide-home")
+    """A home folder of lowtide that no user has; LOWTIDE_TEST_HOME keeps one, and its stack, up."""
+    kept = os.environ.get("LOWTIDE_TEST_HOME")
+    return Path(kept) if kept else tmp_path_factory.mktemp("lowtide-home")
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +29,11 @@ def stack(home: Path) -> Iterator[Settings]:
     settings = Settings(home=home)
     parts = local_stack.up(settings, say=print)
     variables = local_stack.environment(settings, parts)
-    with pytest.MonkeyPatch.context() as patch:
+    # Prefect read its settings when it was imported; a variable set now is for child processes.
+    api = temporary_settings({PREFECT_API_URL: variables["PREFECT_API_URL"]})
+    with pytest.MonkeyPatch.context() as patch, api:
         for name, value in variables.items():
             patch.setenv(name, value)
         yield Settings(home=home)
-    local_stack.down(settings, say=print)
+    if "LOWTIDE_TEST_HOME" not in os.environ:
+        local_stack.down(settings, say=print)

@@ -79,3 +79,7 @@ def _bug(error: Exception) -> LowtideError:
         f"a bug in lowtide: {type(error).__name__}: {error}",
         remedy=f"the details are in {path}; running the same command again is safe",
     )
+
+
+if __name__ == "__main__":
+    main()
