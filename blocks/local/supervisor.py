@@ -80,7 +80,7 @@ def _keep(leg: LegFolder, *, on_claim: Callable[[], object], claims: int) -> int
     supervisor = os.fork()
     if supervisor == 0:
         adopt_orphans()
-        _supervise(leg, on_claim=on_claim)
+        supervise(leg, on_claim=on_claim)
         return 0
     os.close(claims)
     os.waitpid(supervisor, 0)
@@ -102,7 +102,13 @@ class _Start:
         return self.at + timedelta(seconds=self.elapsed_s())
 
 
-def _supervise(leg: LegFolder, *, on_claim: Callable[[], object]) -> None:
+def supervise(leg: LegFolder, *, on_claim: Callable[[], object]) -> None:
+    """Claim a leg, run it if it may still start, and write its end.
+
+    Args:
+        leg: The leg; the caller holds its lock.
+        on_claim: Called once the leg is claimed.
+    """
     # Blocked, so that none is lost between two looks: `sigtimedwait` takes them one by one.
     signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
     start = _Start(at=datetime.now(UTC), uptime_s=uptime_s())

@@ -301,6 +301,14 @@ class TestALegWithoutTrace:
 
         assert rig.status().end is LegEnd.LOST
 
+    def test_is_not_mistaken_for_a_process_of_another_boot(self, rig: LocalRig) -> None:
+        self.placed(rig, started_at=rig.now(), limit_s=60, boot="another")
+        ticks = start_ticks(os.getpid())
+        assert ticks is not None
+        folder(rig).write_claim(replace(claim(rig), pid=os.getpid(), start_ticks=ticks))
+
+        assert rig.status().end is LegEnd.LOST
+
     def test_still_runs_while_somebody_holds_its_lock(self, rig: LocalRig) -> None:
         self.placed(rig, started_at=rig.now(), limit_s=60, boot=boot_id())
         lock = folder(rig).take_lock()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,12 +36,17 @@ def order(leg: LegFolder, *command: str, **terms: float | datetime) -> Order:
 
 def supervise(leg: LegFolder) -> int:
     """Run the supervisor's three processes as children; return the first one's exit code."""
-    doorman = os.fork()
-    if doorman:
-        return os.waitstatus_to_exitcode(os.waitpid(doorman, 0)[1])
+    return in_child(lambda: supervisor.main(str(leg.path)))
+
+
+def in_child(work: Callable[[], int]) -> int:
+    """Do some work in a child and return its exit code; lines that it runs are counted."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     exit_code = 70
     try:
-        exit_code = supervisor.main(str(leg.path))
+        exit_code = work()
     finally:
         if (measured := coverage.Coverage.current()) is not None:
             measured.save()
@@ -122,6 +128,19 @@ def test_a_leg_that_a_witness_saw_withdrawn_never_starts(leg: LegFolder) -> None
 
     assert leg.ended() == withdrawn
     assert leg.claim() is None
+
+
+def test_a_leg_that_was_withdrawn_while_it_was_claimed_keeps_that_end(leg: LegFolder) -> None:
+    leg.place(order(leg, "touch", "started"))
+    withdrawn = Ended(started_at=None, ended_at=datetime.now(UTC), reason="stopped")
+
+    def work() -> int:
+        supervisor.supervise(leg, on_claim=lambda: leg.testify(withdrawn))
+        return 0
+
+    assert in_child(work) == 0
+    assert leg.ended() == withdrawn
+    assert not (leg.path.parent / "started").exists()
 
 
 def test_a_program_that_is_not_there_is_measured_too(leg: LegFolder) -> None:
