@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from flows.train import train
-from tasks.claim import TrainAsk
+from lowtide.ask import TrainAsk
 
 
 def main() -> int:

@@ -19,11 +19,11 @@ from apps.watch import Watch
 from blocks.ledger import Books
 from blocks.owner import is_dead
 from blocks.settings import Settings
+from lowtide.ask import TrainAsk
 from lowtide.errors import LowtideError, UnavailableError
 from lowtide.identity import run_id
 from lowtide.ledger.records import RunRow
 from lowtide.money import show_usd
-from tasks.claim import TrainAsk
 from tasks.stop import ask_stop
 
 _DEPLOYMENT = "train/train"

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from apps.output import notice
 from blocks.ledger import Books
@@ -46,11 +47,11 @@ class Watch:
         if not sys.stderr.isatty():
             return self._follow(self._line)
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=14)),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[told]}", table_column=Column(no_wrap=True, ratio=1)),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(stderr=True), expand=True) as bar:
             drawn = bar.add_task("waiting", total=None, told="")
             return self._follow(lambda body: self._draw(bar, drawn, body))
 
@@ -97,7 +98,8 @@ def _told(body: dict[str, Any]) -> str:
         f"{_usd(cost['p10'])} to {_usd(cost['p90'])} to come",
     ]
     if body["charged_usd"] is not None:
-        parts += [f"{_usd(body['charged_usd'])} charged", f"{_usd(body['held_usd'])} held"]
+        parts.append(f"{_usd(body['charged_usd'])} charged")
+        parts.append(f"{_usd(body['held_usd'])} held")
     return ", ".join(parts)
 
 

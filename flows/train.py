@@ -15,10 +15,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.settings import Settings
 from blocks.world import World, open_world
+from lowtide.ask import TrainAsk
 from lowtide.identity import scheduled_key
 from lowtide.steps import Outcome, Step, next_step
 from tasks.budget import check_budget
-from tasks.claim import Attached, Owned, TrainAsk, claim
+from tasks.claim import Attached, Owned, claim
 from tasks.look import look
 from tasks.monitor import monitor_epochs
 from tasks.plan import Plan, plan_run

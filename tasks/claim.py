@@ -6,33 +6,13 @@ person would want to see in the UI, and a flow that does not own its run must no
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from blocks.ledger import Lease, LeaseHeld, RunRow
 from blocks.owner import is_dead, owner_here
 from blocks.world import World
+from lowtide.ask import TrainAsk
 from lowtide.events import EventKind
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob, parse_job
-
-
-class TrainAsk(BaseModel):
-    """One request to train, as a person, a schedule or a program sends it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    job: TrainingJob = Field(title="Job", description="What is to be trained.")
-    key: str | None = Field(
-        default=None,
-        max_length=500,
-        title="Key",
-        description="Your own name for this run; the same key twice is the same run.",
-    )
-    new: bool = Field(
-        default=False,
-        title="Always a new run",
-        description="Do not go on with an unfinished run of the same job.",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """Asks for a run's end: whoever owns it, or finds it next, ends it at a checkpoint."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from blocks.ledger.book import Operations
-from blocks.local.cluster import LocalCluster
-from blocks.settings import Settings
 from lowtide.events import EventKind
+
+if TYPE_CHECKING:
+    from blocks.runner import Runner  # imports Prefect, which a command line need not
 
 
 def ask_stop(ledger: Operations, run: str, *, reason: str, now: datetime) -> None:
@@ -23,19 +25,18 @@ def ask_stop(ledger: Operations, run: str, *, reason: str, now: datetime) -> Non
 
 
 def stop_now(
-    ledger: Operations, settings: Settings, run: str, *, reason: str, now: datetime
+    ledger: Operations, runner: "Runner", run: str, *, reason: str, now: datetime
 ) -> None:
     """Ask for a run's end, and tell its runner at once, in case nobody watches it.
 
     Args:
         ledger: The books.
-        settings: Where the runner is.
+        runner: What runs its legs.
         run: Id of the run.
         reason: Why.
         now: The time.
     """
     ask_stop(ledger, run, reason=reason, now=now)
-    runner = LocalCluster(home=settings.legs_folder)
     for leg in ledger.legs(run):
         if leg.end is None:
             runner.stop(run, leg.leg)

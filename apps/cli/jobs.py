@@ -78,6 +78,7 @@ def stop(run: Run, *, json: Json = False) -> None:
     from apps.answers import find_run  # noqa: PLC0415
     from apps.books import open_ledger  # noqa: PLC0415
     from apps.output import emit  # noqa: PLC0415
+    from blocks.local.cluster import LocalCluster  # noqa: PLC0415
     from blocks.settings import Settings  # noqa: PLC0415
     from tasks.stop import stop_now  # noqa: PLC0415
 
@@ -86,7 +87,8 @@ def stop(run: Run, *, json: Json = False) -> None:
     row = find_run(ledger, run)
     asked = row.state.unfinished
     if asked:
-        stop_now(ledger, settings, row.run, reason="lowtide jobs stop", now=datetime.now(UTC))
+        runner = LocalCluster(home=settings.legs_folder)
+        stop_now(ledger, runner, row.run, reason="lowtide jobs stop", now=datetime.now(UTC))
     if json:
         emit("jobs-stop", {"run": row.run, "state": row.state.value, "asked": asked})
     elif asked:

@@ -38,10 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: The words after `lowtide`; the process's own by default.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(words, as_json="--json" in words))
+    sys.exit(run(words))
 
 
-def _run(words: list[str], *, as_json: bool) -> int:
+def run(words: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        words: The words after `lowtide`.
+    """
+    as_json = "--json" in words
     try:
         code = build()(args=words, prog_name="lowtide", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):

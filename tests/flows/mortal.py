@@ -16,9 +16,9 @@ from typing_extensions import override
 from blocks.local.cluster import LocalCluster
 from blocks.settings import Settings
 from flows.train import train
+from lowtide.ask import TrainAsk
 from lowtide.events import EventKind
 from lowtide.legs import LegSpec, LegStatus
-from tasks.claim import TrainAsk
 from tests.flows.conftest import world_in
 
 

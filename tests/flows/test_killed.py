@@ -9,10 +9,10 @@ import pytest
 
 from blocks.world import World
 from flows.train import train
+from lowtide.ask import TrainAsk
 from lowtide.identity import run_id
 from lowtide.ledger.records import LineKind, RunState
 from lowtide.legs import LegEnd
-from tasks.claim import TrainAsk
 from tests.flows.jobs import digits
 
 pytestmark = pytest.mark.stack

@@ -16,12 +16,12 @@ from blocks.settings import Settings
 from blocks.tracking import Tracking
 from blocks.world import World
 from flows.train import train
+from lowtide.ask import TrainAsk
 from lowtide.events import EventKind
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob
 from lowtide.ledger.records import JournalLine, LineKind, RunState
 from lowtide.legs import LegEnd
-from tasks.claim import TrainAsk
 from tests.flows.conftest import world_in
 from tests.flows.jobs import digits, odd
 
