@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 
-from blocks.ledger import RunRow
 from blocks.ledger.book import Operations
 from blocks.world import World
 from lowtide.errors import UnavailableError
 from lowtide.events import EventKind
 from lowtide.forecast import PastRun, TimeForecast, forecast_cost, forecast_time
 from lowtide.job import TrainingJob
+from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
 from lowtide.money import UsdRange
 from lowtide.prices import Demand, PriceBook, price
@@ -19,7 +19,7 @@ from lowtide.verdict import Refused
 from tasks import log
 from tasks.look import leg_starts
 
-_PAST_RUNS_MAX = 50
+_PAST_RUNS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +77,20 @@ def outlook(
 
 
 def past_runs(ledger: Operations, job: TrainingJob) -> tuple[PastRun, ...]:
-    """Return the epochs of earlier runs of the same job name, newest first."""
-    rows: tuple[RunRow, ...] = ledger.runs(name=job.name, limit=_PAST_RUNS_MAX)
-    found = [
-        event.body["epoch_s"]
-        for row in rows
+    """Return the epochs of earlier whole runs, of this job name and of others, newest first."""
+    rows = {row.run: row for row in ledger.runs(state=RunState.COMPLETED, limit=_PAST_RUNS_MAX)}
+    like = {row.run: row for row in ledger.runs(name=job.name, limit=_PAST_RUNS_MAX)}
+    return tuple(
+        PastRun(
+            epoch_s=tuple(event.body["epoch_s"]),
+            same_job=row.name == job.name,
+            batch_size=event.body["batch_size"],
+            values=tuple(event.body["values"]),
+        )
+        for row in (like | rows).values()
         for event in ledger.events(row.run, kind=EventKind.EPOCHS)
-    ]
-    return tuple(PastRun(epoch_s=tuple(epoch_s)) for epoch_s in found if epoch_s)
+        if event.body["epoch_s"]
+    )
 
 
 def progress_of(world: World, run: str, job: TrainingJob) -> Progress | None:

@@ -6,24 +6,52 @@ from typing import Any
 
 from blocks.world import World
 from lowtide.advice import AdviceKind, Recommendation
+from lowtide.checkpointing import best_interval_s
+from lowtide.errors import LowtideError
 from lowtide.events import EventKind
 from lowtide.money import UsdRange
+from lowtide.recommend import Advice, recommend as work_out
+from tasks import log, show
 from tasks.claim import Owned
 from tasks.effect import effect
+from tasks.forecast import past_runs
+from tasks.record import record_of
 
 
 @effect(name="recommend")
 def recommend(world: World, owned: Owned) -> tuple[Recommendation, ...]:
-    """Work out what would make the next run cheaper, and write it down."""
-    found: tuple[Recommendation, ...] = ()
+    """Work out what would have made the run cheaper, write it down, and show it."""
+    advice = _advice(world, owned)
+    body: dict[str, Any] = {"recommendations": [], "notes": ["nothing is known of its epochs"]}
+    if advice is not None:
+        body = advice.document()
+        show.advice_table(owned.run, advice)
     world.ledger.log(
         owned.run,
         kind=EventKind.RECOMMENDED,
         key=EventKind.RECOMMENDED,
-        body={"recommendations": [_document(item) for item in found]},
+        body=body,
         now=world.now(),
     )
-    return found
+    return () if advice is None else advice.recommendations
+
+
+def _advice(world: World, owned: Owned) -> Advice | None:
+    record = record_of(world, owned.run, owned.job)
+    holds = world.ledger.holds(owned.run)
+    if record is None or not holds:
+        return None
+    try:
+        return work_out(
+            record,
+            book=world.prices.book().pinned(holds[-1].price_version),
+            best_interval_s=best_interval_s,
+            history=past_runs(world.ledger, owned.job),
+        )
+    except LowtideError as error:
+        # A run that failed, or was stopped before its first epoch, teaches nothing about money.
+        log.say(f"no recommendations: {error}")
+        return None
 
 
 def read_recommendations(body: Mapping[str, Any]) -> tuple[Recommendation, ...]:
@@ -44,18 +72,3 @@ def _read(item: Mapping[str, Any]) -> Recommendation:
         risk=item["risk"],
         action=item["action"],
     )
-
-
-def _document(item: Recommendation) -> dict[str, Any]:
-    saving = item.saving_usd
-    return {
-        "kind": item.kind.value,
-        "description": item.description,
-        "saving_usd": {"p10": str(saving.p10), "p50": str(saving.p50), "p90": str(saving.p90)},
-        "saving_pct": item.saving_pct,
-        "confidence": item.confidence,
-        "confidence_reason": item.confidence_reason,
-        "evidence": dict(item.evidence),
-        "risk": item.risk,
-        "action": item.action,
-    }

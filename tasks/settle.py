@@ -84,14 +84,14 @@ def _finish(world: World, owned: Owned, outcome: Outcome) -> None:
         key=f"{run}/release", run=run, now=now, actor=ACTOR, reason=f"the run is {outcome.value}"
     )
     progress = progress_of(world, run, owned.job)
-    if progress is not None and progress.epoch_s:
-        world.ledger.log(
-            run,
-            kind=EventKind.EPOCHS,
-            key=EventKind.EPOCHS,
-            body={"epoch_s": list(progress.epoch_s)},
-            now=now,
-        )
+    if progress is not None and progress.epochs_done >= owned.job.epochs:
+        # Only a whole run is a lesson: the forecast's errors are measured on its real end.
+        body = {
+            "epoch_s": list(progress.epoch_s),
+            "batch_size": owned.job.batch_size,
+            "values": list(progress.values),
+        }
+        world.ledger.log(run, kind=EventKind.EPOCHS, key=EventKind.EPOCHS, body=body, now=now)
     _end_tracking(world, run, outcome, now=now)
     world.ledger.set_run_state(
         owned.lease,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -16,12 +15,14 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import TaskRunContext
-from prefect.exceptions import PrefectException
 
+from blocks.artifacts import written
 from blocks.ledger import Hold
+from lowtide.errors import UnavailableError
 from lowtide.job import TrainingJob
 from lowtide.money import show_usd
 from lowtide.progress import Progress
+from lowtide.recommend import Advice
 from lowtide.words import show_duration
 from tasks.forecast import Outlook
 from tasks.log import warn
@@ -77,6 +78,22 @@ def forecast_table(run: str, ahead: Outlook, *, hold: Hold | None) -> None:
     _shown(lambda: create_table_artifact(key=f"{run}-forecast", table=rows, description=title))
 
 
+def advice_table(run: str, advice: Advice) -> None:
+    """Show the recommendations as a table."""
+    rows = [
+        {
+            "what": item.description,
+            "saves (P50)": show_usd(item.saving_usd.p50),
+            "of the run": f"{item.saving_pct:.0f} %",
+            "confidence": item.confidence,
+            "do": item.action,
+        }
+        for item in advice.recommendations
+    ]
+    title = f"Next time: up to {show_usd(advice.combined_saving_usd.p50)} less, all together"
+    _shown(lambda: create_table_artifact(key=f"{run}-advice", table=rows, description=title))
+
+
 def epoch_body(
     job: TrainingJob, progress: Progress, ahead: Outlook, *, hold: Hold | None
 ) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def _shown(make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the artif
     if TaskRunContext.get() is None:
         return None  # a task's function called by itself: there is no run to attach it to
     try:
-        return make()
-    except (httpx.HTTPError, PrefectException) as error:
-        warn(f"an artifact was not written: {error}")
+        return written(make)
+    except UnavailableError as error:
+        warn(str(error))
         return None
