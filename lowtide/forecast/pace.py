@@ -147,11 +147,9 @@ def _level(usual_s: _Series, *, whole_s: _Series, epochs_left: int) -> tuple[flo
     if (line := trend(usual_s)) is not None:
         phrase = f"a trend of {line.slope_s:+.3g} s an epoch"
         return line.ahead(epochs_left), count, phrase
-    start = last_change(usual_s)
-    newest_s = usual_s[start:]
-    window = best_window(newest_s, gain_max=_GAIN_MANY)
+    window = min(count - last_change(usual_s), best_window(usual_s, gain_max=_GAIN_MANY))
     phrase = f"the mean of {'the newest ' if window < count else ''}{window} epochs"
-    return float(newest_s[-window:].mean()), window, phrase
+    return float(usual_s[-window:].mean()), window, phrase
 
 
 def _error(steady_s: _Series, *, level_s: float, used: int, epochs_left: int) -> float:

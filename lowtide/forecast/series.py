@@ -18,10 +18,11 @@ _SLOW_SHARE_MAX = 0.25
 _NOISE_SHARE_MIN = 0.01
 _CHANGE_DEVIATIONS = 7.0
 _CHANGE_EPOCHS_MIN = 2
+_CHANGE_WINDOW_MIN = 8
 _TREND_EPOCHS_MIN = 20
 _TREND_DEVIATIONS = 3.0
 _BEND_DEVIATIONS = 2.5
-_TREND_ECHO_MAX = 0.15
+_TREND_ECHO_MAX = 0.1
 _TREND_FALL_MAX = 0.7
 _SLIDE_DEVIATIONS = 1.6
 
@@ -44,11 +45,11 @@ def slow_epochs(epoch_s: _Series) -> NDArray[np.bool_]:
     """
     if epoch_s.size < 3:  # noqa: PLR2004 - an epoch needs two neighbours
         return np.zeros(epoch_s.size, dtype=np.bool_)
-    excess_s = epoch_s - neighbourhood(epoch_s)
-    noise_s = max(
-        1.4826 * float(np.median(np.abs(excess_s))), _NOISE_SHARE_MIN * float(np.median(epoch_s))
-    )
-    slow = excess_s > _SLOW_DEVIATIONS * noise_s
+    around_s = np.maximum(neighbourhood(epoch_s), 1e-9)
+    # A share of the neighbours, because a longer epoch scatters more.
+    excess = epoch_s / around_s - 1
+    noise = max(1.4826 * float(np.median(np.abs(excess))), _NOISE_SHARE_MIN)
+    slow = excess > _SLOW_DEVIATIONS * noise
     if np.count_nonzero(slow) > _SLOW_SHARE_MAX * epoch_s.size:
         slow[:] = False
     return slow
@@ -63,12 +64,15 @@ def neighbourhood(epoch_s: _Series) -> _Series:
     Returns:
         Seconds, shape (n,).
 
+    At its end the series is taken to go on as its mirror image, so that the newest epoch has
+    others about it; at its start as it began, since a series that slides begins with its highest.
+
     Examples:
-        >>> neighbourhood(np.array([60.0, 61, 180, 60]))
-        array([60., 61., 61., 60.])
+        >>> neighbourhood(np.array([60.0, 61, 180, 62, 60]))
+        array([60., 61., 62., 62., 62.])
     """
     reach = 2 if epoch_s.size >= 8 else 1  # noqa: PLR2004 - two need enough epochs
-    padded_s = np.pad(epoch_s, reach, mode="edge")
+    padded_s = np.pad(np.pad(epoch_s, (reach, 0), mode="edge"), (0, reach), mode="reflect")
     windows_s = np.lib.stride_tricks.sliding_window_view(padded_s, 2 * reach + 1)
     return np.median(windows_s, axis=1)
 
@@ -76,8 +80,8 @@ def neighbourhood(epoch_s: _Series) -> _Series:
 def last_change(epoch_s: _Series) -> int:
     """Return where the newest level begins; 0 where the level never changed.
 
-    Splits at the step that explains most, while it explains more than the noise could, and goes on
-    in the newer part.
+    Looks at the newest epochs first and then at more and more of them, so that an older change
+    does not hide a newer one.
 
     Args:
         epoch_s: Durations without slow ones, seconds, shape (n,).
@@ -89,19 +93,24 @@ def last_change(epoch_s: _Series) -> int:
         >>> last_change(np.array([60.0, 61, 60, 59, 60, 80, 81, 80, 79, 80]))
         5
     """
-    start = 0
-    while (step := _best_step(epoch_s[start:])) is not None:
-        before_s, after_s = np.split(epoch_s[start:], [step])
-        residuals_s = np.concatenate((before_s - before_s.mean(), after_s - after_s.mean()))
-        count = residuals_s.size
-        noise_s = _noise(residuals_s, parameters=2, level_s=float(after_s.mean()))
-        height_s = abs(float(after_s.mean() - before_s.mean()))
-        doubt_s = noise_s * math.sqrt(1 / before_s.size + 1 / after_s.size)
-        # The step is the best of many, and few epochs make a poor estimate of their noise.
-        if height_s < _CHANGE_DEVIATIONS * (1 + 6 / count) * doubt_s:
-            break
-        start += step
-    return start
+    length = _CHANGE_WINDOW_MIN
+    while length < 2 * epoch_s.size:
+        newest_s = epoch_s[-length:]
+        step = _best_step(newest_s)
+        if step is not None and _is_change(*np.split(newest_s, [step])):
+            return epoch_s.size - newest_s.size + step
+        length *= 2
+    return 0
+
+
+def _is_change(before_s: _Series, after_s: _Series) -> bool:
+    """Say whether two levels differ by more than the noise could make them."""
+    residuals_s = np.concatenate((before_s - before_s.mean(), after_s - after_s.mean()))
+    noise_s = _noise(residuals_s, parameters=2, level_s=float(after_s.mean()))
+    doubt_s = noise_s * math.sqrt(1 / before_s.size + 1 / after_s.size)
+    height_s = abs(float(after_s.mean() - before_s.mean()))
+    # The step is the best of many, and few epochs make a poor estimate of their noise.
+    return height_s > _CHANGE_DEVIATIONS * (1 + 6 / residuals_s.size) * doubt_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +165,7 @@ def trend(epoch_s: _Series) -> Trend | None:
     follows = (
         abs(slope_s) * _norm(at) > _TREND_DEVIATIONS * _noise(residuals_s, 2, level_s)
         and abs(bend_s) * _norm(bow) < _BEND_DEVIATIONS * _noise(bent_s, 3, level_s)
-        and _echo(residuals_s) < _TREND_ECHO_MAX
+        and _echo(residuals_s) < _TREND_ECHO_MAX + 1 / math.sqrt(count)
         # The step chose its place: that is worth some of what it explains.
         and float(residuals_s @ residuals_s) < stepped * (1 + 5 / count)
     )
