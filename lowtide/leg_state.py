@@ -20,7 +20,12 @@ from lowtide.leg_causes import (
     verdict_of,
 )
 from lowtide.legs import LegEnd, Phase, classify_exit
-from lowtide.manifest import GRACE_ANNOTATION, LIMIT_ANNOTATION
+from lowtide.manifest import (
+    GRACE_ANNOTATION,
+    HOPELESS_ANNOTATION,
+    IN_TIME_POLICY,
+    LIMIT_ANNOTATION,
+)
 from lowtide.objects import any_condition, part, time_of
 from lowtide.pod_facts import PodFacts, pod_facts, stretch
 from lowtide.quantities import Shortage, parse_exceeded
@@ -83,7 +88,7 @@ def leg_state(evidence: Evidence, *, now: datetime) -> LegState:
     if facts.started_at is not None:
         return _of_program(evidence, facts, verdict, now=now)
     if verdict is not None:
-        return _never_started(evidence, facts, verdict)
+        return _never_started(evidence, verdict)
     return _waiting(evidence, facts)
 
 
@@ -137,14 +142,15 @@ def _judged(facts: PodFacts, verdict: Verdict | None) -> LegState:
     return _ended(STATE_OF_END[end], end, why)
 
 
-def _never_started(evidence: Evidence, facts: PodFacts, verdict: Verdict) -> LegState:
+def _never_started(evidence: Evidence, verdict: Verdict) -> LegState:
     """The cluster is done with the leg, and no pod says that its program ever ran."""
     if not evidence.pods and _had_a_pod(evidence):
         return _without_trace(evidence, verdict)
-    hopeless = _hopeless(evidence, facts)
-    if hopeless is not None:
+    note = part(evidence.job, "metadata", "annotations").get(HOPELESS_ANNOTATION)
+    if note is not None:
         # It would fail again: counted as the job's own failure, though it cost nothing.
-        return replace(hopeless, phase="ended", end=LegEnd.FAILED, ended_at=verdict.at)
+        state, _, why = str(note).partition(": ")
+        return replace(_ended(State(state), LegEnd.FAILED, why), ended_at=verdict.at)
     withdrawn = _ended(State.WITHDRAWN, LegEnd.WITHDRAWN, f"it never started: {verdict.why}")
     return replace(withdrawn, ended_at=verdict.at)
 
@@ -203,7 +209,9 @@ def _hopeless(evidence: Evidence, facts: PodFacts) -> LegState | None:
 
 def _refusal(evidence: Evidence) -> str | None:
     refused = [event for event in evidence.events if event.get("reason") == "FailedCreate"]
-    return str(refused[-1].get("message", "")) if refused else None
+    message = str(refused[-1].get("message", "")) if refused else None
+    # A pod that comes too late is refused by our own policy: that is a withdrawal, no failure.
+    return None if message is None or IN_TIME_POLICY in message else message
 
 
 def _shortages(evidence: Evidence) -> tuple[Shortage, ...]:

@@ -26,11 +26,17 @@ LIMIT_ANNOTATION = "lowtide.dev/limit-s"
 GRACE_ANNOTATION = "lowtide.dev/grace-s"
 START_BY_ANNOTATION = "lowtide.dev/start-by"
 STOP_ANNOTATION = "lowtide.dev/stop"
+HOPELESS_ANNOTATION = "lowtide.dev/hopeless"
 FINALIZER = "lowtide.dev/settle"
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 WORKLOAD_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
 MAX_EXEC_LABEL = "kueue.x-k8s.io/max-exec-time-seconds"
+
+ONCE_POLICY = "lowtide-leg-starts-once"
+"""Admission policy that refuses to start a Job a second time."""
+IN_TIME_POLICY = "lowtide-leg-starts-in-time"
+"""Admission policy that refuses a leg's pod after its `start_by`."""
 
 CONTAINER = "train"
 USER = 65532
@@ -313,7 +319,7 @@ def limit_of(job: Document) -> float:
     return float(part(job, "metadata", "annotations")[LIMIT_ANNOTATION])
 
 
-def stop_patch(job: Document, cause: StopCause) -> dict[str, Any]:
+def stop_patch(job: Document, cause: StopCause, *, hopeless: str | None = None) -> dict[str, Any]:
     """Return the merge patch that ends a leg, whether it runs or waits.
 
     One patch says why and does it. A running Job's deadline passes at once: its pod is told to end, and
@@ -323,15 +329,18 @@ def stop_patch(job: Document, cause: StopCause) -> dict[str, Any]:
     Args:
         job: The Job as it was read; the patch is refused if it has changed since.
         cause: Why.
+        hopeless: Why its program could never start, as `STATE: SENTENCE`. It is written down because
+            the kubelet forgets it in the moment in which the pod is told to end.
 
     Returns:
         The patch.
     """
+    notes = {STOP_ANNOTATION: cause} | ({HOPELESS_ANNOTATION: hopeless} if hopeless else {})
     present_s = part(job, "spec").get("activeDeadlineSeconds")
     return {
         "metadata": {
             "resourceVersion": part(job, "metadata")["resourceVersion"],
-            "annotations": {STOP_ANNOTATION: cause},
+            "annotations": notes,
         },
         "spec": {"activeDeadlineSeconds": 2 if present_s == 1 else 1},
     }

@@ -3,7 +3,7 @@
 What was found good is believed for a while; what was found bad is looked at again each time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from time import monotonic
 
@@ -58,28 +58,29 @@ def check_queue(api: Api, namespace: str, queue: str) -> None:
     _believe(api, namespace, queue, look=look)
 
 
-def check_starts_once(api: Api, policy: str) -> None:
-    """Refuse to queue a leg that the cluster might start twice: its limit would count anew.
+def check_policies(api: Api, policies: Sequence[str]) -> None:
+    """Refuse to queue a leg that the cluster might start twice, or too late: nothing would pay for it.
 
     Raises:
-        BadInputError: the admission policy or its binding is missing, or does not deny.
+        BadInputError: an admission policy or its binding is missing, or does not deny.
     """
-
-    def look() -> None:
-        reason = why_not_once(api, policy)
-        if reason is not None:
-            raise BadInputError(
-                reason,
-                where=f"admission policy {policy!r}",
-                expected="a leg starts once, whoever resumes its Job",
-                remedy="let an administrator apply infra/kubernetes/leg-starts-once.yaml",
-            )
-
-    _believe(api, "", policy, look=look)
+    for policy in policies:
+        _believe(api, "", policy, look=lambda policy=policy: _check_policy(api, policy))
 
 
-def why_not_once(api: Api, policy: str) -> str | None:
-    """Say why the cluster might start a leg twice, None when it can't."""
+def _check_policy(api: Api, policy: str) -> None:
+    reason = why_not_in_force(api, policy)
+    if reason is not None:
+        raise BadInputError(
+            reason,
+            where=f"admission policy {policy!r}",
+            expected="a leg starts once and in time, whoever resumes its Job",
+            remedy="nothing was started; let an administrator apply infra/kubernetes",
+        )
+
+
+def why_not_in_force(api: Api, policy: str) -> str | None:
+    """Say why an admission policy would not stop anybody, None when it does."""
     try:
         found = api.get(f"{_ADMISSION}/validatingadmissionpolicies/{policy}")
         bindings = api.get(f"{_ADMISSION}/validatingadmissionpolicybindings", limit=_BINDINGS_MAX)

@@ -6,9 +6,9 @@ withdrawal a note and a seal. So whoever looks, now or after everything was kill
 answer from the same object; and the pod, held by a finalizer, keeps the measured times beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -32,7 +32,9 @@ from lowtide.manifest import (
     CONTAINER,
     DIGEST_ANNOTATION,
     FINALIZER,
+    IN_TIME_POLICY,
     LIMIT_ANNOTATION,
+    ONCE_POLICY,
     SETTLED_LABEL,
     build_job,
     deadline_s,
@@ -93,9 +95,14 @@ class KubernetesCluster(Runner):
     pod_template: dict[str, Any] = Field(
         default_factory=dict, description="Strategic merge into every pod."
     )
-    start_once_policy: str = Field(
-        default="lowtide-leg-starts-once",
-        description="Admission policy that lets a leg start only once.",
+    admission_policies: tuple[str, ...] = Field(
+        default=(ONCE_POLICY, IN_TIME_POLICY),
+        description="Policies without which no leg is queued: one start, and none too late.",
+    )
+    hopeless_after_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds after which a leg that cannot start has failed: no image, no secret.",
     )
     keep_ended_s: int = Field(
         default=_DAY_S, ge=0, description="Seconds that a settled leg's Job and logs are kept."
@@ -119,7 +126,7 @@ class KubernetesCluster(Runner):
             job = withdrawn(job, "start-by")
         elif (queue := self._site.queue_of(settings.priority)) is not None:
             checks.check_queue(self._api, self.namespace, queue)
-            checks.check_starts_once(self._api, self.start_once_policy)
+            checks.check_policies(self._api, self.admission_policies)
         return self._create(job)
 
     @override
@@ -140,6 +147,19 @@ class KubernetesCluster(Runner):
             end=state.end,
             measured=state.measured,
         )
+
+    def config_map(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Return a ConfigMap's data, as `blocks.prices.Prices.reading_cluster` wants it.
+
+        Args:
+            namespace: Its namespace.
+            name: Its name.
+
+        Raises:
+            MissingError: there is none.
+        """
+        found = self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        return part(found, "data")
 
     def state(self, run: str, leg: int, *, now: datetime) -> LegState:
         """Return more than `status`: the exact state, the place in the queue, what is short.
@@ -271,6 +291,9 @@ class KubernetesCluster(Runner):
             return
         if state.phase == "waiting" and now >= start_by_of(job):
             self.stop(*leg, cause="start-by")
+        elif state.state in HOPELESS and now >= self._gives_up_at(job, now):
+            note = f"{state.state.value}: {state.reason}"
+            self._patch_job(leg_name(*leg), stop_patch(job, "start-by", hopeless=note))
         elif not part(job, "spec").get("suspend") and state.state not in HOPELESS:
             due_s = due_deadline_s(job, started_at=state.started_at, now=now)
             if due_s != part(job, "spec")["activeDeadlineSeconds"]:
@@ -280,6 +303,11 @@ class KubernetesCluster(Runner):
                     "spec": {"activeDeadlineSeconds": due_s},
                 }
                 self._patch_job(leg_name(*leg), body)
+
+    def _gives_up_at(self, job: Document, now: datetime) -> datetime:
+        """Return when a leg that cannot start counts as failed: a registry may only have hiccups."""
+        started_at = time_of(part(job, "status").get("startTime")) or now
+        return started_at + timedelta(seconds=self.hopeless_after_s)
 
     def _leave_queue(self, evidence: Evidence) -> None:
         """Give back the place in Kueue's queue of a leg that will not run any more."""

@@ -5,7 +5,7 @@ import sys
 import time
 
 from infra.testcluster import launcher
-from infra.testcluster.build import TOOL_SETS, CannotBuildError, build
+from infra.testcluster.build import EXTRA_SETS, TOOL_SETS, CannotBuildError, build
 from infra.testcluster.keeper import CannotStartError
 
 
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def _build(_options: argparse.Namespace) -> int:
-    for tools in TOOL_SETS:
+    for tools in (*TOOL_SETS, *EXTRA_SETS):
         started = time.monotonic()
         print(f"{tools.name}: {build(tools)} ({time.monotonic() - started:.0f} s)")
     return 0

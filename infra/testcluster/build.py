@@ -103,7 +103,17 @@ KWOK = ToolSet(
         "kustomize/stage/node/heartbeat-with-lease",
     ),
 )
-TOOL_SETS = (ETCD, KUBERNETES, KUEUE, KWOK)
+TERRAFORM_PROVIDER = ToolSet(
+    name="terraform",
+    module="github.com/hashicorp/terraform-provider-kubernetes",
+    programs={
+        "terraform-provider-kubernetes": "github.com/hashicorp/terraform-provider-kubernetes"
+    },
+)
+TOOL_SETS = (ETCD, KUBERNETES, KUEUE)
+"""What a cluster needs."""
+EXTRA_SETS = (KWOK, TERRAFORM_PROVIDER)
+"""What only some tests and benchmarks need."""
 
 
 def cache_folder() -> Path:
@@ -118,7 +128,7 @@ def find_program(name: str) -> Path:
     Raises:
         CannotBuildError: it is not built.
     """
-    tools = next(tools for tools in TOOL_SETS if name in tools.programs)
+    tools = next(tools for tools in (*TOOL_SETS, *EXTRA_SETS) if name in tools.programs)
     if not tools.is_built:
         msg = f"{name} is not built; run `make cluster` or `python -m infra.testcluster build`"
         raise CannotBuildError(msg)

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.testcluster import machine
-from infra.testcluster.build import KWOK, TOOL_SETS, CannotBuildError, build, cache_folder
+from infra.testcluster.build import (
+    EXTRA_SETS,
+    KWOK,
+    TOOL_SETS,
+    CannotBuildError,
+    build,
+    cache_folder,
+)
 from infra.testcluster.keeper import START_S_MAX, CannotStartError
 
 ROOT = Path(__file__).parents[2]
@@ -129,16 +136,13 @@ def status(name: str = DEFAULT_NAME) -> Cluster | None:
 
 def build_all() -> None:
     """Build every program that is not built yet; minutes the first time, nothing afterwards."""
-    for tools in TOOL_SETS:
+    for tools in (*TOOL_SETS, *EXTRA_SETS):
         build(tools)
 
 
 def _prepare(name: str, **request: object) -> None:
-    missing = [
-        tools.name
-        for tools in TOOL_SETS
-        if not tools.is_built and (tools is not KWOK or request["kwok"])
-    ]
+    needed = (*TOOL_SETS, KWOK) if request["kwok"] else TOOL_SETS
+    missing = [tools.name for tools in needed if not tools.is_built]
     if missing:
         msg = f"{', '.join(missing)}: not built; run `python -m infra.testcluster build`"
         raise CannotBuildError(msg)
