@@ -10,6 +10,8 @@ from blocks.settings import Settings
 from lowtide.errors import BadInputError
 from lowtide.job import TrainingJob
 from lowtide.ledger.budgets import parse_budgets
+from lowtide.ledger.states import BudgetState
+from lowtide.prices import PriceBook
 
 
 def prepare_ledger(settings: Settings, *, say: Callable[[str], None]) -> Books:
@@ -38,13 +40,40 @@ def open_ledger(settings: Settings) -> Books:
     return prepare_ledger(settings, say=lambda _: None)
 
 
+def price_book(settings: Settings) -> PriceBook:
+    """Return the price book that the settings name."""
+    return Prices(source=settings.prices).book()
+
+
+def budget_states(name: str | None) -> tuple[BudgetState, ...]:
+    """Return how the budgets stand, or one of them.
+
+    Raises:
+        BadInputError: there is none of that name.
+    """
+    states = open_ledger(Settings()).budgets(datetime.now(UTC))
+    if name is None:
+        return states
+    found = tuple(state for state in states if state.name == name)
+    if not found:
+        known = ", ".join(state.name for state in states)
+        msg = "there is no such budget"
+        raise BadInputError(
+            msg,
+            where=name,
+            expected=f"one of {known or '(none)'}",
+            remedy="`lowtide budget show` lists them",
+        )
+    return found
+
+
 def check_job(job: TrainingJob, *, settings: Settings, ledger: Books) -> None:
     """Refuse a job that names a flavor or a budget that does not exist.
 
     Raises:
         BadInputError: with the ones that do.
     """
-    Prices(source=settings.prices).book().flavor(job.resources.flavor)
+    price_book(settings).flavor(job.resources.flavor)
     known = [budget.name for budget in ledger.budgets(datetime.now(UTC))]
     if job.budget.name not in known:
         msg = "there is no such budget"

@@ -5,7 +5,7 @@ exact fractions until they reach it, so no sum depends on the order of its parts
 """
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from fractions import Fraction
 
 from lowtide.errors import BadInputError
@@ -58,6 +58,35 @@ def to_micro(amount_usd: Decimal | Fraction | int) -> int:
         amount_usd = Fraction(amount_usd)
     # `round` on a Fraction is exact and rounds half to even.
     return round(amount_usd * MICRO_PER_USD)
+
+
+def read_usd(text: str, *, where: str) -> Decimal:
+    """Read an amount of US dollars that somebody wrote.
+
+    Args:
+        text: As in 5, 0.05 or -2.50.
+        where: Whose amount it is, for the message.
+
+    Returns:
+        Dollars, finite.
+
+    Raises:
+        BadInputError: it is no amount.
+
+    Examples:
+        >>> read_usd("0.05", where="budget")
+        Decimal('0.05')
+    """
+    try:
+        amount_usd = Decimal(text.strip())
+    except InvalidOperation:
+        amount_usd = Decimal("NaN")
+    if not amount_usd.is_finite():
+        msg = "not an amount of US dollars"
+        raise BadInputError(
+            msg, where=where, expected="a number, as in 0.05", got=repr(text), remedy="correct it"
+        )
+    return amount_usd
 
 
 def from_micro(amount_micro_usd: int) -> Decimal:

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 
+from blocks.history import past_runs
 from blocks.ledger.book import Operations
 from blocks.world import World
 from lowtide.errors import UnavailableError
-from lowtide.events import EventKind
-from lowtide.forecast import PastRun, TimeForecast, forecast_cost, forecast_time
+from lowtide.forecast import TimeForecast, forecast_cost, forecast_time
 from lowtide.job import TrainingJob
-from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
 from lowtide.money import UsdRange
 from lowtide.prices import Demand, PriceBook, price
@@ -18,8 +17,6 @@ from lowtide.progress import Progress, read_progress
 from lowtide.verdict import Refused
 from tasks import log
 from tasks.look import leg_starts
-
-_PAST_RUNS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +71,6 @@ def outlook(
         return price(book, demand, start=now, end=now + timedelta(seconds=duration_s))
 
     return Outlook(time=time, cost_usd=forecast_cost(time, price=price_of), at=now)
-
-
-def past_runs(ledger: Operations, job: TrainingJob) -> tuple[PastRun, ...]:
-    """Return the epochs of earlier whole runs, of this job name and of others, newest first."""
-    rows = {row.run: row for row in ledger.runs(state=RunState.COMPLETED, limit=_PAST_RUNS_MAX)}
-    like = {row.run: row for row in ledger.runs(name=job.name, limit=_PAST_RUNS_MAX)}
-    return tuple(
-        PastRun(
-            epoch_s=tuple(event.body["epoch_s"]),
-            same_job=row.name == job.name,
-            batch_size=event.body["batch_size"],
-            values=tuple(event.body["values"]),
-        )
-        for row in (like | rows).values()
-        for event in ledger.events(row.run, kind=EventKind.EPOCHS)
-        if event.body["epoch_s"]
-    )
 
 
 def progress_of(world: World, run: str, job: TrainingJob) -> Progress | None:

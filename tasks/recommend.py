@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from blocks.history import past_runs
 from blocks.world import World
 from lowtide.advice import AdviceKind, Recommendation
 from lowtide.checkpointing import best_interval_s
@@ -14,7 +15,6 @@ from lowtide.recommend import Advice, recommend as work_out
 from tasks import log, show
 from tasks.claim import Owned
 from tasks.effect import effect
-from tasks.forecast import past_runs
 from tasks.record import record_of
 
 

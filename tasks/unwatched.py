@@ -54,7 +54,20 @@ def settle_unwatched(world: World) -> list[Found]:
             found.append(Found(run=row.run, done=f"left as it is: {error}"))
         finally:
             world.ledger.drop_lease(lease, now=world.now())
-    return found
+    return found + _sweep(world)
+
+
+def _sweep(world: World) -> list[Found]:
+    """Give back the money of holds that expired, once their legs' runners say they are gone."""
+
+    def is_gone(run: str, leg: int) -> bool:
+        return world.runner.status(run, leg, now=world.now()).phase in {"ended", "absent"}
+
+    expired = world.ledger.expire(now=world.now(), is_gone=is_gone)
+    return [
+        Found(run=hold.run, done=f"hold expired; {hold.released_usd} USD given back")
+        for hold in expired
+    ]
 
 
 def stop_and_settle(world: World, *, flow_run: str) -> None:

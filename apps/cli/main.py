@@ -10,11 +10,36 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from apps.cli import doctor, forecast, jobs, reconcile, schema, stack, train
+from apps.cli import (
+    budget,
+    check,
+    compare,
+    doctor,
+    forecast,
+    jobs,
+    recommend,
+    reconcile,
+    schema,
+    stack,
+    train,
+)
 from apps.output import fail
 from lowtide.errors import BadInputError, LowtideError
 
 _EXIT_INTERRUPTED = 130
+_COMMANDS = (
+    stack,
+    train,
+    check,
+    compare,
+    forecast,
+    recommend,
+    jobs,
+    budget,
+    reconcile,
+    schema,
+    doctor,
+)
 
 
 def build() -> typer.Typer:
@@ -26,7 +51,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for command in (stack, train, jobs, forecast, reconcile, schema, doctor):
+    for command in _COMMANDS:
         command.register(app)
     return app
 

@@ -1,0 +1,132 @@
+"""`lowtide budget`: set a tree of budgets, show them, adjust one, read the journal."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apps.cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Set, show and adjust budgets; read the journal.")
+    group.command("set")(set_)
+    group.command()(show)
+    group.command()(adjust)
+    group.command()(journal)
+    app.add_typer(group, name="budget")
+
+
+def set_(
+    file: Annotated[Path, typer.Option("--file", "-f", help="A YAML list of budgets.")],
+    *,
+    actor: Annotated[str, typer.Option(help="Who sets them.")] = "command line",
+    reason: Annotated[str, typer.Option(help="Why.")] = "budget set",
+    json: Json = False,
+) -> None:
+    """Apply a tree of budgets, all of it or nothing."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from apps.books import open_ledger  # noqa: PLC0415
+    from apps.files import read_yaml  # noqa: PLC0415
+    from apps.output import emit  # noqa: PLC0415
+    from blocks.settings import Settings  # noqa: PLC0415
+    from lowtide.ledger.budgets import parse_budgets  # noqa: PLC0415
+
+    tree = parse_budgets(read_yaml(file), source=str(file))
+    ledger = open_ledger(Settings())
+    changed = ledger.set_budgets(tree, actor=actor, reason=reason, now=datetime.now(UTC))
+    if json:
+        emit("budget-set", {"changed": list(changed)})
+    else:
+        print(f"changed: {', '.join(changed)}" if changed else "nothing to change")
+
+
+def show(
+    name: Annotated[str | None, typer.Argument(help="One budget; default: all.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Show limits, holds and charges of the current period."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from apps.books import budget_states  # noqa: PLC0415
+    from apps.output import emit  # noqa: PLC0415
+    from lowtide.money import show_usd  # noqa: PLC0415
+
+    states = budget_states(name)
+    if json:
+        emit("budget-show", {"budgets": [state.document() for state in states]})
+        return
+    table = Table("budget", "mode", "period", "limit", "charged", "held", "available")
+    for state in states:
+        money = (state.limit_usd, state.charged_usd, state.held_usd, state.available_usd)
+        table.add_row(
+            state.name, state.mode.value, state.kind.value, *(show_usd(usd) for usd in money)
+        )
+    Console().print(table)
+
+
+def adjust(
+    name: Annotated[str, typer.Argument(help="The budget.")],
+    usd: Annotated[str, typer.Argument(help="How much more (or, negative, less), US dollars.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")],
+    actor: Annotated[str, typer.Option(help="Who.")] = "command line",
+    key: Annotated[
+        str | None, typer.Option(help="Your own name for this; the same key twice is once.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Change this period's limit of one budget, by an amount, with a reason."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+    from uuid import uuid4  # noqa: PLC0415
+
+    from apps.books import open_ledger  # noqa: PLC0415
+    from apps.output import emit  # noqa: PLC0415
+    from blocks.settings import Settings  # noqa: PLC0415
+    from lowtide.money import read_usd, show_usd  # noqa: PLC0415
+
+    state = open_ledger(Settings()).adjust(
+        key=key or f"adjust:{uuid4()}",
+        budget=name,
+        amount_usd=read_usd(usd, where="amount"),
+        actor=actor,
+        reason=reason,
+        now=datetime.now(UTC),
+    )
+    if json:
+        emit("budget-show", {"budgets": [state.document()]})
+    else:
+        print(f"{state.name}: limit {show_usd(state.limit_usd)} until {state.period.end:%Y-%m-%d}")
+
+
+def journal(
+    *,
+    budget: Annotated[str | None, typer.Option(help="Only this budget and those below.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many lines.")] = 100,
+    json: Json = False,
+) -> None:
+    """Read the journal, the newest lines last."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from apps.books import open_ledger  # noqa: PLC0415
+    from apps.output import emit  # noqa: PLC0415
+    from blocks.settings import Settings  # noqa: PLC0415
+
+    lines = open_ledger(Settings()).journal(budget=budget, run=run, limit=limit)
+    if json:
+        emit("budget-journal", {"lines": [line.document() for line in lines]})
+        return
+    table = Table("id", "at", "kind", "budget", "run", "USD", "reason")
+    for line in lines:
+        at = f"{line.at:%Y-%m-%d %H:%M:%S}"
+        amount = f"{line.amount_usd:+}"
+        table.add_row(
+            str(line.id), at, line.kind.value, line.budget, line.run or "", amount, line.reason
+        )
+    Console().print(table if lines else "no lines")

@@ -1,0 +1,35 @@
+"""Past runs, as forecasts learn from them: read from the ledger alone."""
+
+from blocks.ledger.book import Operations
+from lowtide.events import EventKind
+from lowtide.forecast import PastRun
+from lowtide.job import TrainingJob
+from lowtide.ledger.records import RunState
+
+_RUNS_MAX = 100
+
+
+def past_runs(ledger: Operations, job: TrainingJob) -> tuple[PastRun, ...]:
+    """Return the epochs of earlier whole runs, of this job and of others.
+
+    Args:
+        ledger: The books.
+        job: The job that is forecast.
+
+    Returns:
+        At most a hundred of each kind, runs of this job first, the newest first.
+    """
+    like = ledger.runs(name=job.name, limit=_RUNS_MAX)
+    others = ledger.runs(state=RunState.COMPLETED, limit=_RUNS_MAX)
+    rows = {row.run: row for row in (*like, *others)}
+    return tuple(
+        PastRun(
+            epoch_s=tuple(event.body["epoch_s"]),
+            same_job=row.name == job.name,
+            batch_size=event.body["batch_size"],
+            values=tuple(event.body["values"]),
+        )
+        for row in rows.values()
+        for event in ledger.events(row.run, kind=EventKind.EPOCHS)
+        if event.body["epoch_s"]
+    )
