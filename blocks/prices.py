@@ -124,8 +124,8 @@ def load_yaml(text: str, *, source: str) -> object:
     Raises:
         BadInputError: it is no YAML; with line and column.
     """
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -135,8 +135,6 @@ def load_yaml(text: str, *, source: str) -> object:
         raise _not_yaml(error.problem or str(error), error.problem_mark, source=source) from None
     except yaml.YAMLError as error:
         raise _not_yaml(str(error), None, source=source) from None
-    finally:
-        loader.dispose()
 
 
 @dataclass(slots=True)

@@ -56,13 +56,13 @@ _REFUSED: LiteralString = "refused"
 _ITS_MESSAGE: LiteralString = "{message}"
 
 
-def explain(error: ValidationError, *, source: str, schema: str) -> BadInputError:
+def explain(error: ValidationError, *, source: str, schema: str | None) -> BadInputError:
     """Turn pydantic's findings into one sentence about the first of them.
 
     Args:
         error: What pydantic found.
         source: Name of the file or caller.
-        schema: Which `lowtide schema` describes the document.
+        schema: Which `lowtide schema` describes the document; None: none does.
 
     Returns:
         The error to raise.
@@ -84,7 +84,7 @@ def explain(error: ValidationError, *, source: str, schema: str) -> BadInputErro
         where=f"{source}: {path}" if path else source,
         expected=_expected(kind, context),
         got=None if kind == "missing" else context.get("got") or _shown(first.get("input")),
-        remedy=f"{remedy}; `lowtide schema {schema}` prints every key",
+        remedy=f"{remedy}; `lowtide schema {schema}` prints every key" if schema else remedy,
     )
 
 

@@ -148,5 +148,5 @@ def _changes(series: Series) -> Iterator[_Change]:
             continue
         yield _Change(at_us, min(point.usd_per_h, series.max_usd_per_h), "")
         if following is None or to_us(following.at) > at_us + stale_us:
-            why = f"its price series ends {series.stale_after_h} h earlier"
+            why = f"its last price is older than {series.stale_after_h} h"
             yield _Change(at_us + stale_us, None, why)

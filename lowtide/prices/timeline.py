@@ -91,11 +91,11 @@ class Timeline:
         first, last = self._at(start_us), self._at(end_us - 1)
         if self.unknowns[first] == self.unknowns[last + 1]:
             return
-        for stretch in self.between(start_us, end_us):
-            if stretch.usd_per_h is None:
-                since = from_us(stretch.start_us)
-                msg = f"{self.whose} has no price at {since.isoformat()}: {stretch.why}"
-                raise PriceUnknownError(msg, at=since, remedy=_REMEDY)
+        parts = self.between(start_us, end_us)
+        unknown = next(stretch for stretch in parts if stretch.usd_per_h is None)
+        since = from_us(unknown.start_us)
+        msg = f"{self.whose} has no price at {since.isoformat()}: {unknown.why}"
+        raise PriceUnknownError(msg, at=since, remedy=_REMEDY)
 
     def _at(self, instant_us: int) -> int:
         return bisect_right(self.starts_us, instant_us) - 1

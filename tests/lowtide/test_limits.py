@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from lowtide.errors import BadInputError
 from lowtide.legs import Capacity
@@ -70,12 +70,14 @@ class TinyWorld:
         return list(accumulate(forever[:length], initial=0))
 
 
-WORLDS = st.builds(
-    lambda steps: TinyWorld(tuple(rate for rate, n in steps for _ in range(n))),
-    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 8)), min_size=1, max_size=8).filter(
-        lambda steps: steps[-1][0] > 0
-    ),
-)
+def world_of(*steps: tuple[int, int]) -> TinyWorld:
+    """A world from pairs of a rate and its microseconds."""
+    return TinyWorld(tuple(rate for rate, length in steps for _ in range(length)))
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 12)), min_size=1, max_size=8)
+# What goes on for ever costs something, so that money ends.
+WORLDS = STEPS.filter(lambda steps: steps[-1][0] > 0).map(lambda steps: world_of(*steps))
 
 
 @given(
@@ -84,6 +86,12 @@ WORLDS = st.builds(
     reserve=st.integers(0, 6),
     money=st.integers(0, 150),
 )
+# The shortest-lived start lies between edges, where the money runs out at one; and next to it.
+@example(
+    world=world_of((6, 2), (9, 1), (2, 1), (8, 8), (9, 5), (3, 1)), last=18, reserve=2, money=92
+)
+@example(world=world_of((5, 8), (8, 9), (0, 3), (4, 11), (8, 1)), last=11, reserve=1, money=100)
+@example(world=world_of((6, 9), (3, 12), (8, 7), (1, 12), (4, 1)), last=19, reserve=0, money=64)
 def test_the_limit_is_the_longest_that_every_single_start_can_pay(
     world: TinyWorld, last: int, reserve: int, money: int
 ) -> None:
@@ -167,7 +175,6 @@ def test_near_clock_changes_no_start_overspends_and_one_microsecond_more_would(
 
 
 def test_a_leg_that_may_start_by_day_is_limited_by_the_days_price() -> None:
-    # At 21:30 a dollar buys half an hour of day and seven of night: but it may start at 22:00 only.
     evening = START.replace(hour=21, minute=30)
 
     limit = run_time_limit(
@@ -179,7 +186,7 @@ def test_a_leg_that_may_start_by_day_is_limited_by_the_days_price() -> None:
         grace_s=30,
     )
 
-    # Half an hour of day leaves 0.875 dollars, seven hours of night.
+    # At once is dearest: half an hour of day leaves 0.875 dollars, seven hours of night.
     assert limit == 7.5 * HOUR - 35 * SECOND + 120 * SECOND
 
 

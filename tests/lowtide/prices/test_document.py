@@ -173,7 +173,8 @@ def test_on_demand_may_follow_a_market_too() -> None:
 
     pinned, demand = book.pinned("2026-1"), Demand(flavor="a100")
     assert price(pinned, demand, start=NOON, end=NOON + HOUR) == Fraction("0.1")
-    assert price(pinned.held(), demand, start=NOON, end=NOON + HOUR) == 9
+    midnight = NOON + 12 * HOUR
+    assert price(pinned.held(), demand, start=midnight, end=midnight + HOUR) == 9
 
 
 FAULTS = {

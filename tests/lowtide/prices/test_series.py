@@ -71,7 +71,7 @@ def test_the_last_point_holds_until_it_is_stale_and_not_a_microsecond_longer() -
     book, end = spot_book((0, "0.1"), stale_after_h="1.5"), NOON + 1.5 * HOUR
 
     assert price(book, SPOT, start=NOON, end=end) == Fraction("0.15")
-    with pytest.raises(PriceUnknownError, match=r"ends 1\.5 h earlier") as caught:
+    with pytest.raises(PriceUnknownError, match=r"older than 1\.5 h") as caught:
         price(book, SPOT, start=NOON, end=end + timedelta(microseconds=1))
     assert caught.value.at == end
 
