@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from apps.files import read_yaml
 from blocks.ledger import Books
-from blocks.prices import Prices
+from blocks.price_books import book_at
 from blocks.settings import Settings
 from lowtide.errors import BadInputError
 from lowtide.job import TrainingJob
@@ -41,8 +41,12 @@ def open_ledger(settings: Settings) -> Books:
 
 
 def price_book(settings: Settings) -> PriceBook:
-    """Return the price book that the settings name."""
-    return Prices(source=settings.prices).book()
+    """Return the price book that the settings name, read without Prefect where it is a file."""
+    if settings.prices.startswith("configmap:"):
+        from blocks.prices import Prices  # noqa: PLC0415 - imports Prefect
+
+        return Prices(source=settings.prices).book()
+    return book_at(settings.prices)
 
 
 def budget_states(name: str | None) -> tuple[BudgetState, ...]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import yaml
 
 from blocks.settings import Settings
+from blocks.yaml_files import load_yaml
 from lowtide.errors import BadInputError
 from lowtide.job import TrainingJob, parse_job
 
@@ -34,23 +35,27 @@ def read_job(named: str | None, *, changes: Sequence[str] = (), settings: Settin
     return parse_job(document, source=str(path))
 
 
-def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds; its reader checks it
-    """Read a YAML file, or say where it is not YAML."""
+def read_yaml(path: Path) -> object:
+    """Read a YAML file, or say where it is not YAML.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds; its reader checks that.
+
+    Raises:
+        BadInputError: it cannot be read, or is no YAML; with the line.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         msg = "there is no such file"
         raise BadInputError(msg, where=str(path), remedy="check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         msg = f"the file cannot be read: {error}"
         raise BadInputError(msg, where=str(path), remedy="name a text file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
-        msg = f"the file is not YAML{line}: {getattr(error, 'problem', None) or error}"
-        raise BadInputError(
-            msg, where=str(path), expected="a YAML file", remedy="correct that line"
-        ) from None
+    return load_yaml(text, source=str(path))
 
 
 def _find(named: str | None, settings: Settings) -> Path:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apps import stack
-from apps.books import open_ledger
-from blocks.prices import Prices
+from apps.books import open_ledger, price_book
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from lowtide.errors import LowtideError
@@ -89,8 +88,7 @@ def _stack(settings: Settings) -> Iterator[Finding]:
 
 
 def _price_version(settings: Settings) -> str:
-    book = Prices(source=settings.prices).book()
-    return ", ".join(str(version) for version in book.versions)
+    return ", ".join(price_book(settings).versions)
 
 
 def _books(settings: Settings) -> str:

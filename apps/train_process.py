@@ -15,7 +15,7 @@ from lowtide.ask import TrainAsk
 def main() -> int:
     """Run the flow that the ask file describes, and return 0 unless it crashed."""
     ask = TrainAsk.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    state = train(ask, return_state=True)
+    state = train(ask, return_state=True)  # ty: ignore[no-matching-overload] - ty loses Prefect's parameters here
     return 1 if state.is_crashed() else 0
 
 

@@ -14,6 +14,8 @@ program reads `error.document()`.
 
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 
 class LowtideError(Exception):
     """Something lowtide can explain.
@@ -56,6 +58,7 @@ class LowtideError(Exception):
         self.got = got
         self.remedy = remedy
 
+    @override
     def __str__(self) -> str:
         facts = [
             f"{label} {fact}"

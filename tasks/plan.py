@@ -69,12 +69,12 @@ def _text(owned: Owned, plan: Plan, found: Check | None) -> str:
     if found is None:
         return "\n".join(lines)
     cost = found.forecast_usd
+    now_costs = f"{show_usd(cost.p10)} | {show_usd(cost.p50)} | {show_usd(cost.p90)}"
     lines += [
         "",
         "| way | cost P10 | P50 | P90 | what it does and assumes |",
         "|---|---|---|---|---|",
-        f"| **now, on demand** | {show_usd(cost.p10)} | {show_usd(cost.p50)} | {show_usd(cost.p90)} "
-        f"| {found.quote.time.explanation} |",
+        f"| **now, on demand** | {now_costs} | {found.quote.time.explanation} |",
     ]
     lines += [
         f"| {option.kind} | {show_usd(option.cost_usd.p10)} | {show_usd(option.cost_usd.p50)} "

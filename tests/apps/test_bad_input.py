@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {
     "expected_epoch_s": 5,
 }
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "an unknown key": ({"epoch": 5}, "epoch", "unknown key"),
     "an unknown key inside a part": ({"budget": {"nme": "x"}}, "budget.nme", "unknown key"),
     "a naive deadline": ({"deadline": "2026-12-01T08:00:00"}, "deadline", "zone"),

@@ -13,7 +13,9 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from typing_extensions import override
 
-from blocks.prices import Prices, load_yaml, shipped_books
+from blocks.price_books import shipped_books
+from blocks.prices import Prices
+from blocks.yaml_files import load_yaml
 from lowtide.errors import BadInputError, UnavailableError
 from lowtide.job import Priority
 from lowtide.legs import Capacity

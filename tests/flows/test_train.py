@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 
 from blocks.settings import Settings
 from blocks.tracking import Tracking
@@ -29,19 +30,23 @@ pytestmark = pytest.mark.stack
 
 
 def run(world: World, job: TrainingJob, *, key: str) -> State[Any]:
-    state: State[Any] = train(TrainAsk(job=job, key=key), world, return_state=True)
-    return state
+    ask = TrainAsk(job=job, key=key)
+    return train(ask, world, return_state=True)  # ty: ignore[no-matching-overload] - ty loses Prefect's parameters here
 
 
 def flow_runs_tasks(flow_run_id: str) -> list[str]:
     with get_client(sync_client=True) as client:
-        found = client.read_task_runs(
-            task_run_filter=TaskRunFilter(
-                flow_run_id=TaskRunFilterFlowRunId.model_validate({"any_": [flow_run_id]})
-            )
+        of_it = TaskRunFilterFlowRunId.model_validate({"any_": [flow_run_id]})
+        found: list[TaskRun] = client.read_task_runs(
+            task_run_filter=TaskRunFilter(flow_run_id=of_it)
         )
-    done = sorted(found, key=lambda task_run: task_run.expected_start_time or task_run.created)
-    return [task_run.name for task_run in done if task_run.state and task_run.state.is_completed()]
+    done = [task_run for task_run in found if task_run.state and task_run.state.is_completed()]
+    return [task_run.name for task_run in sorted(done, key=started)]
+
+
+def started(task_run: TaskRun) -> datetime:
+    assert task_run.start_time is not None
+    return task_run.start_time
 
 
 @pytest.fixture
@@ -169,7 +174,7 @@ def test_of_two_flows_of_one_key_at_once_one_owns_the_run_and_the_other_touches_
     second = world_in(tmp_path, stack)
 
     with ThreadPoolExecutor(2) as pool:
-        states = [
+        states: list[State[Any]] = [
             future.result()
             for future in [
                 # Prefect's settings live in a context variable, and a thread starts without.
