@@ -266,7 +266,11 @@ def _differences(connection: Connection, bill: Bill, known: Sequence[Piece]) -> 
         )
         for (window, *_), pieces in cells.items()
     ]
-    return sorted((move for move in moves if move.amount_micro_usd), key=lambda move: move.start)
+    # What is given back goes first: no threshold is crossed by money that only moves.
+    return sorted(
+        (move for move in moves if move.amount_micro_usd),
+        key=lambda move: (move.amount_micro_usd > 0, move.start),
+    )
 
 
 _HOLD = select(HOLD).where(HOLD.c.key == bindparam("asked_hold"))

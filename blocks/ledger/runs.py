@@ -264,10 +264,9 @@ class Runs(Store):
         """
         lock_run(connection, run)
         note = {"run": run, "kind": kind, "key": key, "at_us": to_us(now), "body": dict(body)}
-        statement = (
-            insert_into(connection.dialect.name, EVENT).values(note).on_conflict_do_nothing()
-        )
-        return connection.execute(statement).rowcount == 1
+        statement = insert_into(connection.dialect.name, EVENT).values(note)
+        statement = statement.on_conflict_do_nothing().returning(EVENT.c.id)
+        return connection.execute(statement).first() is not None
 
     @reads
     def events(
