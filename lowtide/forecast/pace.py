@@ -141,7 +141,9 @@ def _level(usual_s: _Series, *, whole_s: _Series, epochs_left: int) -> tuple[flo
     """Return the mean of the ordinary epochs to come, on how many it rests, and a phrase."""
     count = usual_s.size
     if count < _FEW_EPOCHS:
-        if slides(whole_s) and (window := best_window(whole_s, gain_max=_GAIN_FEW)) < count:
+        # Three sliding epochs can show no more than that the newest is the best guess.
+        gain_max = _GAIN_FEW if whole_s.size > 3 else 1.0  # noqa: PLR2004
+        if slides(whole_s) and (window := best_window(whole_s, gain_max=gain_max)) < count:
             return float(whole_s[-window:].mean()), window, "the newest of sliding epochs"
         return float(usual_s.mean()), count, f"the mean of {count} epochs"
     if (line := trend(usual_s)) is not None:

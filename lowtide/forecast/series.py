@@ -20,11 +20,12 @@ _CHANGE_DEVIATIONS = 7.0
 _CHANGE_EPOCHS_MIN = 2
 _CHANGE_WINDOW_MIN = 8
 _TREND_EPOCHS_MIN = 20
-_TREND_DEVIATIONS = 3.0
+_TREND_DEVIATIONS = 6.0
 _BEND_DEVIATIONS = 2.5
 _TREND_ECHO_MAX = 0.1
 _TREND_FALL_MAX = 0.7
 _SLIDE_DEVIATIONS = 1.6
+_SLIDE_SHARE = 0.05
 
 
 def slow_epochs(epoch_s: _Series) -> NDArray[np.bool_]:
@@ -138,8 +139,9 @@ class Trend:
 def trend(epoch_s: _Series) -> Trend | None:
     """Return the straight line that the durations follow, if they clearly follow one.
 
-    Clearly: enough epochs, a slope beyond the noise, no bend, residuals that are noise, and no
-    single step that explains as much.
+    Clearly: enough epochs, a slope far beyond the noise, no bend, residuals that are noise, and no
+    single step that explains as much. A line is carried on for as long as it has been seen and
+    longer, so a false one costs far more than a missed one.
 
     Args:
         epoch_s: Durations without slow ones, seconds, shape (n,).
@@ -180,7 +182,8 @@ def slides(epoch_s: _Series) -> bool:
 
     Returns:
         Whether the mean squared difference of neighbours is small against the variance, beyond
-        what independent durations would show.
+        what independent durations would show, or each is shorter than the one before by far more
+        than epochs scatter.
 
     Source:
         von Neumann (1941), "Distribution of the ratio of the mean square successive difference to
@@ -193,6 +196,8 @@ def slides(epoch_s: _Series) -> bool:
     count = epoch_s.size
     if count < 3:  # noqa: PLR2004 - the ratio needs two differences
         return False
+    if np.all(epoch_s[1:] < (1 - _SLIDE_SHARE) * epoch_s[:-1]):
+        return True
     squares = _squares(epoch_s)
     if squares <= count * (1e-4 * float(epoch_s.mean())) ** 2:
         return False

@@ -1,6 +1,7 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, strategies as st
@@ -186,13 +187,14 @@ def test_every_fault_says_what_to_do(fault: Fault) -> None:
     shuffle=st.randoms(use_true_random=False),
 )
 def test_points_may_come_in_any_order_because_their_times_decide(
-    durations_s: list[int], shuffle: object
+    durations_s: list[int], shuffle: Random
 ) -> None:
-    when, points = 0, []
+    when = 0
+    points: list[EpochPoint] = []
     for epoch, duration_s in enumerate(durations_s, 1):
         when += duration_s
         points.append(EpochPoint(epoch=epoch, value=epoch / 100, at=at(when)))
-    shuffle.shuffle(points)  # type: ignore[attr-defined]  # Hypothesis' random
+    shuffle.shuffle(points)
 
     progress = read_progress(points, leg_starts=[START], epochs=None, goal="maximize")
 

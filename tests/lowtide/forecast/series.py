@@ -1,9 +1,17 @@
 """Generated epoch times with known properties: what a forecast has to cope with."""
 
+from typing import Protocol, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
-Rng = np.random.Generator
+Rng: TypeAlias = np.random.Generator
+
+
+class Make(Protocol):
+    """Makes the epochs of a run."""
+
+    def __call__(self, rng: Rng, epochs: int = 100) -> NDArray[np.float64]: ...
 
 
 def steady(rng: Rng, epochs: int = 100, *, noise: float = 0.03) -> NDArray[np.float64]:

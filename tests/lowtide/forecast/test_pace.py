@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from lowtide.forecast.pace import pace
 from tests.lowtide.forecast.series import (
+    Make,
     steady,
     with_change,
     with_slow_start,
@@ -89,9 +90,9 @@ def test_a_drift_is_carried_on() -> None:
 
 
 @pytest.mark.parametrize("make", [steady, with_slow_start, with_spikes, with_change])
-def test_the_forecast_is_about_as_good_as_the_mean_at_its_best(make: object) -> None:
+def test_the_forecast_is_about_as_good_as_the_mean_at_its_best(make: Make) -> None:
     """Against the mean with hindsight about the first epoch, over many runs."""
-    runs = [make(np.random.default_rng(seed)) for seed in range(60)]  # type: ignore[operator]
+    runs = [make(np.random.default_rng(seed)) for seed in range(60)]
     ours = float(np.median([error(run, done=25) for run in runs]))
     mean = float(np.median([abs(run[1:25].mean() / run[25:].mean() - 1) for run in runs]))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lowtide.forecast.series import best_window, last_change, slides, slow_epochs, trend
-from tests.lowtide.forecast.series import steady, with_change, with_spikes
+from tests.lowtide.forecast.series import Make, steady, with_change, with_spikes
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_a_falling_line_never_forecasts_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [steady, with_change, with_spikes])
-def test_what_is_no_line_has_no_trend(make: object) -> None:
-    found = [trend(make(np.random.default_rng(seed), 50)) for seed in range(100)]  # type: ignore[operator]
+def test_what_is_no_line_has_no_trend(make: Make) -> None:
+    found = [trend(make(np.random.default_rng(seed), 50)) for seed in range(100)]
 
     assert sum(line is not None for line in found) <= 5
 
