@@ -59,7 +59,7 @@ lock: ## Resolve requirements.lock anew (every version and hash, no download add
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --group dev pyproject.toml -o requirements.lock
 
 schemas: setup ## Write the JSON Schemas under docs/schemas.
-	$(BIN)/lowtide schema job > docs/schemas/job.json
+	for name in job budgets prices compare; do $(BIN)/lowtide schema $$name > docs/schemas/$$name.json; done
 
 system-deps: ## Install the Debian packages that fuller tests use (root only).
 	apt-get update -qq

@@ -1,5 +1,6 @@
 """The `forecast` answer: what is left of a run, or what more epochs of its job would take."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,24 +32,26 @@ def forecast_document(named: str, *, remaining_epochs: int | None) -> dict[str, 
     """
     settings = Settings()
     row = find_run(open_ledger(settings), named)
-    world = open_world(settings)
     job = parse_job(row.job, source=row.run)
-    progress = progress_of(world, row.run, job)
-    if remaining_epochs is not None:
-        done = 0 if progress is None else progress.epochs_done
-        job = job.model_copy(update={"epochs": done + remaining_epochs})
-    ahead = outlook(
-        world.ledger,
-        job,
-        book=world.prices.book(),
-        capacity=Capacity.ON_DEMAND,
-        now=datetime.now(UTC),
-        progress=progress,
-    )
-    if isinstance(ahead, Refused):
-        return ahead
-    hold = world.ledger.hold_of(row.run)
-    return _document(row.run, ahead, progress, left_usd=None if hold is None else hold.left_usd)
+    with closing(open_world(settings)) as world:
+        progress = progress_of(world, row.run, job)
+        if remaining_epochs is not None:
+            done = 0 if progress is None else progress.epochs_done
+            job = job.model_copy(update={"epochs": done + remaining_epochs})
+        ahead = outlook(
+            world.ledger,
+            job,
+            book=world.prices.book(),
+            capacity=Capacity.ON_DEMAND,
+            now=datetime.now(UTC),
+            progress=progress,
+        )
+        if isinstance(ahead, Refused):
+            return ahead
+        hold = world.ledger.hold_of(row.run)
+        return _document(
+            row.run, ahead, progress, left_usd=None if hold is None else hold.left_usd
+        )
 
 
 def _document(

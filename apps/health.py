@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ def _stack(settings: Settings) -> Iterator[Finding]:
         yield Finding(what=name, told=told, ok=part is not None)
     address = settings.tracking_address
     if address is not None:
-        answers = Tracking(uri=address).answers()
+        with closing(Tracking(uri=address)) as tracking:
+            answers = tracking.answers()
         yield Finding(
             what="MLflow",
             told=f"{address} {'answers' if answers else 'does not answer; see its log'}",

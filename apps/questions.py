@@ -1,5 +1,6 @@
 """The questions that are asked before and after a run, answered alike for every door."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,17 +92,17 @@ def advice_on(named: str) -> Advice:
 
     settings = Settings()
     row = find_run(open_ledger(settings), named)
-    world = open_world(settings)
     job = parse_job(row.job, source=row.run)
-    record = record_of(world, row.run, job)
-    if record is None:
-        msg = "its epochs are not to be had: MLflow does not answer, or never heard of it"
-        raise UnavailableError(msg, where=f"run {row.run!r}", remedy="see `lowtide status`")
-    holds = world.ledger.holds(row.run)
-    book = world.prices.book()
-    return recommend(
-        record,
-        book=book.pinned(holds[-1].price_version) if holds else book,
-        best_interval_s=best_interval_s,
-        history=past_runs(world.ledger, job),
-    )
+    with closing(open_world(settings)) as world:
+        record = record_of(world, row.run, job)
+        if record is None:
+            msg = "its epochs are not to be had: MLflow does not answer, or never heard of it"
+            raise UnavailableError(msg, where=f"run {row.run!r}", remedy="see `lowtide status`")
+        holds = world.ledger.holds(row.run)
+        book = world.prices.book()
+        return recommend(
+            record,
+            book=book.pinned(holds[-1].price_version) if holds else book,
+            best_interval_s=best_interval_s,
+            history=past_runs(world.ledger, job),
+        )

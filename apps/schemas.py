@@ -3,15 +3,27 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from lowtide.configs import configs_schema
 from lowtide.errors import BadInputError
 from lowtide.job import TrainingJob
+from lowtide.ledger.budgets import BudgetEntry
+from lowtide.prices.parse import book_schema
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def _job() -> dict[str, Any]:
-    return TrainingJob.model_json_schema()
+def _budgets() -> dict[str, Any]:
+    return {"title": "Budgets", **TypeAdapter(list[BudgetEntry]).json_schema()}
 
 
-SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {"job": _job}
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "job": TrainingJob.model_json_schema,
+    "budgets": _budgets,
+    "prices": book_schema,
+    "compare": configs_schema,
+}
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -26,4 +38,4 @@ def schema_of(name: str) -> dict[str, Any]:
     if name not in SCHEMAS:
         msg = f"there is no schema {name!r}"
         raise BadInputError(msg, expected=f"one of {', '.join(SCHEMAS)}", got=name)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SCHEMAS[name]()}
+    return {"$schema": _DIALECT, **SCHEMAS[name]()}

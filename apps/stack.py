@@ -137,6 +137,12 @@ def environment(settings: Settings, parts: Mapping[str, Part]) -> dict[str, str]
     return variables
 
 
+def detach(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Let a process that was started here outlive whoever holds its handle, and return it."""
+    _DETACHED.append(process)
+    return process
+
+
 def _start_prefect(settings: Settings, logs: Path) -> Part:
     port = _free_port(_PREFECT_PORT)
     url = f"http://127.0.0.1:{port}"
@@ -205,8 +211,7 @@ def _spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in this terminal is not for the servers
         )
-    _DETACHED.append(process)
-    return process
+    return detach(process)
 
 
 def _part(

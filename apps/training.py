@@ -129,13 +129,14 @@ class Training:
         ask = log.with_suffix(".ask.json")
         ask.write_text(self.ask.model_dump_json(), encoding="utf-8")
         with log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", "apps.train_process", str(ask)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        return stack.detach(process)
 
     def _show(self, *, alive: Callable[[], bool], as_json: bool, log: Path | None) -> int:
         watch = Watch(ledger=self.ledger, run=self.run, alive=alive)

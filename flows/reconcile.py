@@ -1,5 +1,7 @@
 """The reconcile flow: finds what no flow watches any more, and settles what has ended."""
 
+from contextlib import closing
+
 from prefect import flow
 
 from blocks.settings import Settings
@@ -20,4 +22,5 @@ def reconcile(world: World | None = None) -> list[Found]:
     Returns:
         What was found and done, run by run.
     """
-    return settle_unwatched(world or open_world(Settings()))
+    with closing(world or open_world(Settings())) as opened:
+        return settle_unwatched(opened)

@@ -43,7 +43,8 @@ def _end_its_leg(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     Runs in another process than the flow did, so all it has is the flow run.
     """
     _ = flow, state
-    stop_and_settle(open_world(Settings()), flow_run=str(flow_run.id))
+    with closing(open_world(Settings())) as world:
+        stop_and_settle(world, flow_run=str(flow_run.id))
 
 
 @flow(name="train", flow_run_name=_name, on_cancellation=[_end_its_leg], persist_result=False)

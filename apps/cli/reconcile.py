@@ -12,14 +12,16 @@ def register(app: typer.Typer) -> None:
 
 def reconcile(*, json: Json = False) -> None:
     """Find runs that no flow watches any more; settle the ended ones, one line each."""
+    from contextlib import closing  # noqa: PLC0415
+
     from apps.output import emit  # noqa: PLC0415
     from blocks.settings import Settings  # noqa: PLC0415
     from blocks.world import open_world  # noqa: PLC0415
     from tasks.unwatched import settle_unwatched  # noqa: PLC0415
 
-    world = open_world(Settings())
-    world.ledger.migrate()
-    found = settle_unwatched(world)
+    with closing(open_world(Settings())) as world:
+        world.ledger.migrate()
+        found = settle_unwatched(world)
     if json:
         emit("reconcile", {"found": [item.document() for item in found]})
         return

@@ -2,7 +2,7 @@
 
 import pytest
 from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from typing_extensions import override
 
 from blocks.clock import Clock
