@@ -72,6 +72,11 @@ class RunReport:
         """What its legs were charged, corrections included."""
         return sum((leg.charged_usd for leg in self.legs), Decimal(0))
 
+    @property
+    def epochs_done(self) -> int:
+        """The last epoch that was seen."""
+        return self.epochs[-1].epoch if self.epochs else 0
+
 
 def as_html(report: RunReport) -> str:
     """Return the report as one HTML file without outside references.
@@ -161,7 +166,7 @@ td.n, th.n { text-align: right; } svg { width: 100%; height: auto; overflow: vis
 <p class="dim">run {{ report.run }} · {{ report.message }} · made
 {{ report.made_at.strftime("%Y-%m-%d %H:%M:%S UTC") }}</p>
 <p><strong>{{ report.charged_usd | usd }}</strong> charged to budget
-{{ report.job.budget.name }}, {{ report.epochs | length }} epochs seen in
+{{ report.job.budget.name }}, {{ report.epochs_done }} of {{ report.job.epochs }} epochs in
 {{ report.legs | length }} leg{{ "" if report.legs | length == 1 else "s" }}.</p>
 
 <h2>Metric by epoch: {{ report.job.metric.name }}</h2>
