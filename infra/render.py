@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from blocks.prices import DEFAULT_BOOK, Prices
+from blocks.price_books import DEFAULT_BOOK
+from blocks.prices import Prices
 from lowtide.prices.configmaps import (
     COST_MODEL,
     SCHEDULING_POLICIES,

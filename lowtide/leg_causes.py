@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from lowtide.legs import LegEnd, StopCause
 from lowtide.manifest import STOP_ANNOTATION
-from lowtide.objects import Document, changed_at, condition, part, time_of
+from lowtide.objects import Document, any_condition, changed_at, condition, part, time_of
 from lowtide.pod_facts import PodFacts
 
 
@@ -170,7 +170,8 @@ _TOLD_TO_END = frozenset({143, -9})
 def _by_kueue(evidence: Evidence, facts: PodFacts) -> Verdict | None:
     if not is_suspended(evidence) or generation(evidence) == 1:
         return None
-    evicted = condition(evidence.workload, "Evicted")
+    # No longer true once Kueue has given it a place anew: it then tries in vain to start it again.
+    evicted = any_condition(evidence.workload, "Evicted")
     reason = evicted.get("reason", "")
     at = changed_at(evicted) or _suspended_at(evidence)
     if reason == "DeactivatedDueToMaximumExecutionTimeExceeded":
@@ -181,7 +182,8 @@ def _by_kueue(evidence: Evidence, facts: PodFacts) -> Verdict | None:
     if not evicted:
         why = "somebody changed its Job, and a leg starts once"
         return Verdict(state=State.PREEMPTED, end=LegEnd.PREEMPTED, at=at, why=why)
-    why = f"Kueue took it back: {evicted.get('message', reason)}"
+    message = str(evicted.get("message", reason)).removeprefix("Previously: ")
+    why = f"Kueue took it back: {message}"
     return Verdict(state=State.PREEMPTED, end=LegEnd.PREEMPTED, at=at, why=why)
 
 

@@ -73,13 +73,15 @@ def cluster_queue_pool(
         gpu: Name of the GPU resource.
 
     Returns:
-        The pool. Where borrowing has no limit of its own, only what it owns is counted on.
+        The pool. Where borrowing has no limit of its own, only what it owns is counted on; what it
+        owns nothing of and may borrow freely is left to the other pools.
     """
     capacity = _summed(
         (resource["name"], _nominal(resource), gpu)
         for group in parts(document, "spec", "resourceGroups")
         for flavor in group["flavors"]
         for resource in flavor["resources"]
+        if not _is_borrowed_freely(resource)
     )
     used = _summed(
         (resource["name"], resource.get("total", "0"), gpu)
@@ -101,6 +103,10 @@ def cluster_queue_pool(
             for name, amount in capacity.items()
         },
     )
+
+
+def _is_borrowed_freely(resource: Document) -> bool:
+    return quantity(resource["nominalQuota"]) == 0 and resource.get("borrowingLimit") is None
 
 
 def _nominal(resource: Document) -> str:

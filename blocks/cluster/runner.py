@@ -114,19 +114,19 @@ class KubernetesCluster(Runner):
     def start(self, spec: LegSpec, *, now: datetime) -> str:
         check_spec(spec)
         settings = KubernetesSettings.read(spec)
-        job = build_job(spec, settings, self._site, work_digest=work_digest(spec))
+        job = build_job(spec, settings, self.site, work_digest=work_digest(spec))
         known = self._view.evidence((spec.run, spec.leg))
         if known.job is not None:
             return self._adopt(known.job, job)
         if known.pods:
             # Somebody deleted its Job: it has had its one start.
             return self._handle(spec.name)
-        checks.check_clock(self._api)
+        checks.check_clock(self.api)
         if now >= spec.start_by:
             job = withdrawn(job, "start-by")
-        elif (queue := self._site.queue_of(settings.priority)) is not None:
-            checks.check_queue(self._api, self.namespace, queue)
-            checks.check_policies(self._api, self.admission_policies)
+        elif (queue := self.site.queue_of(settings.priority)) is not None:
+            checks.check_queue(self.api, self.namespace, queue)
+            checks.check_policies(self.api, self.admission_policies)
         return self._create(job)
 
     @override
@@ -158,7 +158,7 @@ class KubernetesCluster(Runner):
         Raises:
             MissingError: there is none.
         """
-        found = self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        found = self.api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
         return part(found, "data")
 
     def state(self, run: str, leg: int, *, now: datetime) -> LegState:
@@ -204,7 +204,7 @@ class KubernetesCluster(Runner):
             return ()
         path = f"{pods_path(self.namespace)}/{pods[-1]['metadata']['name']}/log"
         try:
-            text = self._api.text(path, container=CONTAINER, tailLines=lines_max)
+            text = self.api.text(path, container=CONTAINER, tailLines=lines_max)
         except (MissingError, InvalidObjectError):
             return ()  # its container has not started, or is gone
         return tuple(text.splitlines())
@@ -215,7 +215,7 @@ class KubernetesCluster(Runner):
 
     @override
     def forget(self, run: str, leg: int) -> None:
-        state, evidence = look(self._view, (run, leg), now=self._api.now())
+        state, evidence = look(self._view, (run, leg), now=self.api.now())
         if state.phase == "absent":
             return
         if state.phase != "ended":
@@ -231,15 +231,17 @@ class KubernetesCluster(Runner):
         view.forget((run, leg))
 
     @property
-    def _api(self) -> Api:
+    def api(self) -> Api:
+        """This process' client of the cluster."""
         return connect(self.kubeconfig, self.context)
 
     @property
     def _view(self) -> View:
-        return view_of(self._api, self.namespace, pace=self._pace)
+        return view_of(self.api, self.namespace, pace=self._pace)
 
     @property
-    def _site(self) -> Site:
+    def site(self) -> Site:
+        """How the cluster is, for all legs alike."""
         return Site(
             namespace=self.namespace,
             queue=self.queue or None,
@@ -260,9 +262,9 @@ class KubernetesCluster(Runner):
     def _create(self, job: Document) -> str:
         name: str = job["metadata"]["name"]
         try:
-            made = self._api.create(jobs_path(self.namespace), job)
+            made = self.api.create(jobs_path(self.namespace), job)
         except ObjectConflictError:
-            return self._adopt(self._api.get(self._job_path(name)), job)
+            return self._adopt(self.api.get(self._job_path(name)), job)
         self._view.jobs.put(made)
         return self._handle(name)
 
@@ -316,14 +318,14 @@ class KubernetesCluster(Runner):
             return
         if part(workload, "spec").get("active", True):
             path = f"{workloads_path(self.namespace)}/{workload['metadata']['name']}"
-            self._view.workloads.put(self._api.patch(path, {"spec": {"active": False}}))
+            self._view.workloads.put(self.api.patch(path, {"spec": {"active": False}}))
 
     def _amend(
         self, leg: Leg, plan: Callable[[LegState, Document | None], tuple[T, Document | None]]
     ) -> T:
         """Look, plan a change of the leg's Job, make it; look again if somebody was faster."""
         for _ in range(_TRIES):
-            state, evidence = look(self._view, leg, now=self._api.now())
+            state, evidence = look(self._view, leg, now=self.api.now())
             answer, body = plan(state, evidence.job)
             if body is None:
                 return answer
@@ -345,7 +347,7 @@ class KubernetesCluster(Runner):
                 return 0.0, stop_patch(job, "start-by")
             metadata["annotations"] = {LIMIT_ANNOTATION: f"{limit_s:g}"}
             return limit_s, {"metadata": metadata}
-        now = self._api.now()
+        now = self.api.now()
         job_start = time_of(part(job, "status").get("startTime")) or now
         program_start = state.started_at or now
         after_s = (program_start - job_start).total_seconds()
@@ -356,11 +358,11 @@ class KubernetesCluster(Runner):
         return in_force_s, {"metadata": metadata, "spec": {"activeDeadlineSeconds": due_s}}
 
     def _patch_job(self, name: str, body: Document) -> None:
-        self._view.jobs.put(self._api.patch(self._job_path(name), body))
+        self._view.jobs.put(self.api.patch(self._job_path(name), body))
 
     def _read_again(self, name: str) -> None:
         with suppress(MissingError):
-            self._view.jobs.put(self._api.get(self._job_path(name)))
+            self._view.jobs.put(self.api.get(self._job_path(name)))
 
     def _release(self, pod: Document) -> None:
         """Let a pod go: its times are in the journal."""
@@ -372,17 +374,17 @@ class KubernetesCluster(Runner):
         }
         path = f"{pods_path(self.namespace)}/{pod['metadata']['name']}"
         with suppress(MissingError):
-            self._api.patch(path, body, kind="strategic-merge")
+            self.api.patch(path, body, kind="strategic-merge")
 
     def _retire(self, job: Document) -> None:
         """Keep an ended Job and its logs for a while; remove a suspended one, which never ends."""
         path = self._job_path(job["metadata"]["name"])
         with suppress(MissingError):
             if part(job, "spec").get("suspend"):
-                self._api.delete(path, uid=job["metadata"]["uid"])
+                self.api.delete(path, uid=job["metadata"]["uid"])
             else:
                 body = {
                     "metadata": {"labels": {SETTLED_LABEL: "true"}},
                     "spec": {"ttlSecondsAfterFinished": self.keep_ended_s},
                 }
-                self._api.patch(path, body)
+                self.api.patch(path, body)

@@ -1,11 +1,5 @@
-# Who the flows are in the cluster, and the least they need: the same as ../kubernetes/flows.yaml.
-
-resource "kubernetes_service_account" "flows" {
-  metadata {
-    name      = "lowtide-flows"
-    namespace = kubernetes_namespace.training.metadata[0].name
-  }
-}
+# The least that flows need in the cluster: the same as ../kubernetes/flows.yaml. Their service account
+# itself is in newer-providers.
 
 resource "kubernetes_role" "flows" {
   metadata {
@@ -56,7 +50,7 @@ resource "kubernetes_role_binding" "flows" {
   }
   subject {
     kind      = "ServiceAccount"
-    name      = kubernetes_service_account.flows.metadata[0].name
+    name      = "lowtide-flows"
     namespace = kubernetes_namespace.training.metadata[0].name
   }
 }
@@ -88,7 +82,7 @@ resource "kubernetes_cluster_role_binding" "flows" {
   }
   subject {
     kind      = "ServiceAccount"
-    name      = kubernetes_service_account.flows.metadata[0].name
+    name      = "lowtide-flows"
     namespace = kubernetes_namespace.training.metadata[0].name
   }
 }

@@ -1,6 +1,6 @@
 # The Kubernetes objects of ../kubernetes as a module, for those who keep their cluster in Terraform.
-# Three things are not here, because provider 1.13.4 cannot express them: the quota of background jobs
-# (background-quota), the admission policies and Kueue's own objects: apply those with kubectl.
+# What provider 1.13.4 cannot make is in newer-providers (the quota of background jobs, the flows' service
+# account); the admission policies and Kueue's own objects are applied with kubectl.
 
 resource "kubernetes_namespace" "training" {
   metadata {
@@ -73,12 +73,14 @@ resource "kubernetes_limit_range" "training" {
     limit {
       type = "Container"
       default = {
-        cpu    = "500m"
-        memory = "256Mi"
+        "cpu"            = "500m"
+        "memory"         = "256Mi"
+        "nvidia.com/gpu" = "0"
       }
       default_request = {
-        cpu    = "500m"
-        memory = "256Mi"
+        "cpu"            = "500m"
+        "memory"         = "256Mi"
+        "nvidia.com/gpu" = "0"
       }
     }
   }

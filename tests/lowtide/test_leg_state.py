@@ -225,6 +225,20 @@ ENDED = [
         exit_code=143,
     ),
     Case(
+        id="preempted by Kueue, which has given it a place again since",
+        evidence=ran(
+            GONE_BY_KUEUE,
+            TOLD,
+            workload=workload(
+                condition("Evicted", "QuotaReserved", "Previously: Preempted", status="False"),
+                condition("QuotaReserved", "QuotaReserved"),
+            ),
+        ),
+        state=State.PREEMPTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=143,
+    ),
+    Case(
         id="preempted by Kueue, and deaf",
         evidence=ran(GONE_BY_KUEUE, KILLED, workload=workload(PREEMPTED)),
         state=State.PREEMPTED,

@@ -264,6 +264,7 @@ def test_a_cluster_queue_counts_what_it_owns_may_borrow_uses_and_keeps_waiting()
                                 },
                                 {"name": "memory", "nominalQuota": "4Gi"},
                                 {"name": "pods", "nominalQuota": "3"},
+                                {"name": "cpu", "nominalQuota": "0"},
                             ],
                         }
                     ]

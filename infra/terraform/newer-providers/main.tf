@@ -1,5 +1,6 @@
-# The quota of background jobs, for those with provider 2.0 or newer: 1.13.4 has no scope_selector.
-# With an older one, apply ../../kubernetes/quotas.yaml instead.
+# For those with provider 2.0 or newer. Version 1.13.4 has no scope_selector, and waits for a token that
+# Kubernetes 1.24 and newer no longer make for a service account. With it, apply quotas.yaml and flows.yaml
+# of ../../kubernetes instead.
 terraform {
   required_providers {
     kubernetes = {
@@ -32,5 +33,12 @@ resource "kubernetes_resource_quota" "background" {
         values     = ["background"]
       }
     }
+  }
+}
+
+resource "kubernetes_service_account" "flows" {
+  metadata {
+    name      = "lowtide-flows"
+    namespace = var.namespace
   }
 }

@@ -1,0 +1,53 @@
+"""One real cluster for the whole test run: our own, or the one that LOWTIDE_TEST_KUBECONFIG names."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.testcluster import launcher
+from infra.testcluster.build import CannotBuildError
+from tests.cluster.sandbox import Bed, Sandbox, kubectl_apply, open_bed, open_sandbox
+
+FOREIGN = "LOWTIDE_TEST_KUBECONFIG"
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """A cluster and what it can do."""
+    foreign = os.environ.get(FOREIGN)
+    if foreign:
+        yield open_bed(Path(foreign), is_own=False)
+        return
+    name = f"test-{os.getpid()}"
+    try:
+        with launcher.cluster(name) as cluster:
+            bed = open_bed(cluster.kubeconfig, is_own=True, cannot=cluster.cannot)
+            kubectl_apply(bed, "kubernetes/priority-classes.yaml")
+            kubectl_apply(bed, "kubernetes/leg-starts-once.yaml")
+            kubectl_apply(bed, "kubernetes/leg-starts-in-time.yaml")
+            yield bed
+    except CannotBuildError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def sandbox(bed: Bed) -> Iterator[Sandbox]:
+    """A namespace of this test's own, in which pods may do as they please."""
+    with open_sandbox(bed) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def pods(bed: Bed) -> None:
+    """Skip where no pod can run."""
+    if bed.why_no_pods:
+        pytest.skip(bed.why_no_pods)
+
+
+@pytest.fixture
+def kueue(bed: Bed) -> None:
+    """Skip where there is no Kueue."""
+    if bed.why_no_kueue:
+        pytest.skip(bed.why_no_kueue)
