@@ -174,8 +174,7 @@ def show_coverage(families: Families, rng: Rng, *, asserted: bool) -> list[str]:
     scores = (came_s - level_s) / scale_s
     missed: list[str] = []
     for tail in (0.1, 0.05):
-        inside, tried = np.zeros(scores.shape), np.zeros(scores.shape)
-        widths: list[Floats] = []
+        inside, tried, width = (np.zeros(scores.shape) for _ in range(3))
         for _ in range(CALIBRATION_SETS):
             order = rng.permutation(len(names))
             past, rest = order[:CALIBRATION_RUNS], order[CALIBRATION_RUNS:]
@@ -184,20 +183,20 @@ def show_coverage(families: Families, rng: Rng, *, asserted: bool) -> list[str]:
                 low, high = min(0.0, errors.at(tail)), max(0.0, errors.at(1 - tail))
                 inside[rest, at] += (scores[rest, at] >= low) & (scores[rest, at] <= high)
                 tried[rest, at] += 1
-                widths.append((high - low) * scale_s[rest, at] / came_s[rest, at])
+                width[rest, at] += (high - low) * scale_s[rest, at] / came_s[rest, at]
         covered = 100 * float(inside.sum() / tried.sum())
-        width = 100 * float(np.median(np.concatenate(widths)))
+        width_pct = 100 * width / tried
         band = f"P{100 * tail:.0f} to P{100 - 100 * tail:.0f}"
         aim = 100 - 200 * tail
         print(
             f"{band}: {covered:.1f} % covered (line {aim - 2:.0f} to {aim + 2:.0f}), "
-            f"median width {width:.1f} % of the remaining time; {scores.size} pairs, "
+            f"median width {np.median(width_pct):.1f} % of the remaining time; {scores.size} pairs, "
             f"{CALIBRATION_SETS} sets of {CALIBRATION_RUNS} runs"
         )
         for family in families:
             of = np.array([name == family for name in names])
             share = 100 * float(inside[of].sum() / tried[of].sum())
-            print(f"  {family:<20}{share:6.1f} %")
+            print(f"  {family:<20}{share:6.1f} %, width {np.median(width_pct[of]):6.1f} %")
         if asserted and not aim - 2 <= covered <= aim + 2:
             missed.append(f"coverage of {band}: {covered:.1f} %")
     stated = 100 * np.count_nonzero(np.abs(scores) <= UNCALIBRATED_SCALES) / scores.size

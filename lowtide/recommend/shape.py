@@ -167,8 +167,9 @@ class Shape:
         )
 
     def _first(self, seconds: float) -> Iterator[Stretch]:
-        for stretch in self.stretches:
+        for number, stretch in enumerate(self.stretches):
             kept_s = min(stretch.duration_s, max(0.0, seconds))
             seconds -= stretch.duration_s
-            if kept_s > 0:
+            # The first stays even if nothing is left of it: a run has a start.
+            if kept_s > 0 or number == 0:
                 yield replace(stretch, duration_s=kept_s)
