@@ -22,7 +22,7 @@ from blocks.settings import Settings
 from lowtide.ask import TrainAsk
 from lowtide.errors import LowtideError, UnavailableError
 from lowtide.identity import run_id
-from lowtide.ledger.records import RunRow
+from lowtide.ledger.records import RunRow, RunState
 from lowtide.money import show_usd
 from tasks.stop import ask_stop
 
@@ -162,6 +162,8 @@ class Training:
             return False
 
     def _answer(self, row: RunRow | None, *, as_json: bool, log: Path | None) -> int:
+        if row is not None and row.state is RunState.DEFERRED:
+            return self._deferred(row, as_json=as_json)
         if row is None or row.state.unfinished:
             where = f"read {log}" if log is not None else f"see `lowtide jobs show {self.run}`"
             msg = f"the flow ended and left run {self.run} unfinished"
@@ -174,6 +176,14 @@ class Training:
         else:
             _print(row, document)
         return code
+
+    def _deferred(self, row: RunRow, *, as_json: bool) -> int:
+        if as_json:
+            emit("train", run_document(self.ledger, row, settings=self.settings))
+        else:
+            print(f"{row.run} deferred: {row.message}")
+            print("a worker goes on with it then; its money stays held")
+        return EXIT_DONE
 
 
 def _print(row: RunRow, document: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from blocks.ledger.book import Operations
 from blocks.local.cluster import LocalCluster
 from blocks.prices import Prices
 from blocks.runner import Runner
+from blocks.scheduler import Scheduler
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from lowtide.errors import UnavailableError
@@ -29,6 +30,9 @@ class World(BaseModel):
     runner: Runner = Field(description="What runs the legs.")
     prices: Prices = Field(description="What time costs.")
     clock: Clock = Field(default_factory=Clock, description="What time it is.")
+    scheduler: Scheduler = Field(
+        default_factory=Scheduler, description="What starts a deferred run again."
+    )
     checkpoints: Path = Field(description="Folder of the runs' checkpoints.")
     reports: Path = Field(description="Folder of the runs' reports.")
 

@@ -20,6 +20,7 @@ from lowtide.identity import scheduled_key
 from lowtide.steps import Outcome, Step, next_step
 from tasks.budget import check_budget
 from tasks.claim import Attached, Owned, claim
+from tasks.defer import defer_run, wait_in_place
 from tasks.look import look
 from tasks.monitor import monitor_epochs
 from tasks.plan import Plan, plan_run
@@ -73,12 +74,18 @@ def train(ask: TrainAsk, world: World | None = None) -> State[Any]:
 def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a case per step
     plan: Plan | None = None
     while True:
-        view = look(world, owned.run, owned.job, planned=plan is not None)
+        until = None if plan is None else plan.until
+        view = look(world, owned.run, owned.job, planned=plan is not None, later=until is not None)
         match next_step(view):
             case Step.CHECK_BUDGET:
                 check_budget(world, owned)
             case Step.PLAN:
                 plan = plan_run(world, owned)
+            case Step.DEFER if plan is not None and until is not None:
+                if defer_run(world, owned, until=until, reason=plan.reason):
+                    return Completed(name="Deferred", message=f"{owned.run}: {plan.reason}")
+                wait_in_place(world, owned, until=until)
+                plan = None
             case Step.SUBMIT:
                 submit_job(world, owned, plan)
                 plan = None
@@ -90,7 +97,7 @@ def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a
                 recommend(world, owned)
             case Step.REPORT:
                 report(world, owned)
-            case Step.DONE:
+            case Step.DONE | Step.DEFER:
                 return _end(world, owned.run, view.outcome)
 
 

@@ -10,6 +10,8 @@ class EventKind(StrEnum):
     """A flow run took the run over; its key is the flow run's id."""
     DECISION = "decision"
     """Something was decided, with what was known then."""
+    DEFERRED = "deferred"
+    """The run was put off; its key is the flow run that will go on with it."""
     EPOCH = "epoch"
     """An epoch ended: the metric, the forecast, the money."""
     EPOCHS = "epochs"

@@ -18,6 +18,7 @@ class Step(StrEnum):
 
     CHECK_BUDGET = "check-budget"
     PLAN = "plan"
+    DEFER = "defer"
     SUBMIT = "submit"
     MONITOR = "monitor"
     SETTLE = "settle"
@@ -68,6 +69,7 @@ class RunView:
         max_failures: How often the program may fail and be tried again.
         outcome: How the run ended; None while it has not.
         planned: Whether the next leg has a plan that is still fresh.
+        later: Whether that plan says to start later.
         stop_asked: Whether somebody asked for its end.
         recommended: Whether its recommendations are written.
         reported: Whether its report is written.
@@ -78,6 +80,7 @@ class RunView:
     max_failures: int
     outcome: Outcome | None = None
     planned: bool = False
+    later: bool = False
     stop_asked: bool = False
     recommended: bool = False
     reported: bool = False
@@ -109,7 +112,7 @@ def next_step(view: RunView) -> Step:
         return _after_the_end(view)
     if not view.held:
         return Step.CHECK_BUDGET
-    return Step.SUBMIT if view.planned else Step.PLAN
+    return _as_planned(view)
 
 
 def outcome_of(view: RunView) -> Outcome | None:
@@ -140,6 +143,12 @@ def outcome_of(view: RunView) -> Outcome | None:
         return Outcome.STOPPED
     failures = sum(leg.end in _FAILURES for leg in view.legs)
     return Outcome.FAILED if end in _FAILURES and failures > view.max_failures else None
+
+
+def _as_planned(view: RunView) -> Step:
+    if not view.planned:
+        return Step.PLAN
+    return Step.DEFER if view.later else Step.SUBMIT
 
 
 def _end_is_unwritten(view: RunView) -> bool:

@@ -10,7 +10,9 @@ from lowtide.legs import LegStatus
 from lowtide.steps import LegView, Outcome, RunView
 
 
-def look(world: World, run: str, job: TrainingJob, *, planned: bool = False) -> RunView:
+def look(
+    world: World, run: str, job: TrainingJob, *, planned: bool = False, later: bool = False
+) -> RunView:
     """Return what the run's next step depends on.
 
     Args:
@@ -18,6 +20,7 @@ def look(world: World, run: str, job: TrainingJob, *, planned: bool = False) -> 
         run: Id of the run.
         job: What it trains.
         planned: Whether the caller holds a fresh plan for the next leg.
+        later: Whether that plan says to start later.
 
     Returns:
         The view.
@@ -38,6 +41,7 @@ def look(world: World, run: str, job: TrainingJob, *, planned: bool = False) -> 
         max_failures=job.max_failures,
         outcome=_outcome(None if row is None else row.state),
         planned=planned,
+        later=later,
         stop_asked=EventKind.STOP_ASKED in kinds,
         recommended=EventKind.RECOMMENDED in kinds,
         reported=EventKind.REPORTED in kinds,

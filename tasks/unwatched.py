@@ -9,6 +9,7 @@ from blocks.world import World
 from lowtide.errors import LowtideError
 from lowtide.events import EventKind
 from lowtide.job import parse_job
+from lowtide.ledger.records import RunState
 from lowtide.money import ZERO_USD
 from lowtide.steps import Step, next_step
 from tasks.claim import Owned, take
@@ -103,6 +104,9 @@ def _tidy(world: World, owned: Owned) -> str:
     for leg in world.ledger.legs(owned.run):
         if leg.end is None:
             record_leg(world, owned.run, leg.leg)
+    if _continuation_is_gone(world, owned.run):
+        # Nobody will come back for it: asked to stop, it is settled and its money given back.
+        ask_stop(world.ledger, owned.run, reason="its continuation is gone", now=world.now())
     step = next_step(look(world, owned.run, owned.job))
     if step is Step.MONITOR:
         return "still training; `lowtide train` with its key goes on watching it"
@@ -117,6 +121,14 @@ def _tidy(world: World, owned: Owned) -> str:
         f"cause {'none' if end is None else end.value}; "
         f"charged {_charged_usd(world, owned.run) - before_usd} USD"
     )
+
+
+def _continuation_is_gone(world: World, run: str) -> bool:
+    row = world.ledger.run(run)
+    if row is None or row.state is not RunState.DEFERRED:
+        return False
+    deferred = world.ledger.events(run, kind=EventKind.DEFERRED)
+    return not (deferred and world.scheduler.is_coming(deferred[-1].key))
 
 
 def _charged_usd(world: World, run: str) -> Decimal:

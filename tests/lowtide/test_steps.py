@@ -20,6 +20,7 @@ class Case:
     max_failures: int = 1
     outcome: Outcome | None = None
     planned: bool = False
+    later: bool = False
     stop_asked: bool = False
     recommended: bool = False
     reported: bool = False
@@ -31,6 +32,7 @@ class Case:
             max_failures=self.max_failures,
             outcome=self.outcome,
             planned=self.planned,
+            later=self.later,
             stop_asked=self.stop_asked,
             recommended=self.recommended,
             reported=self.reported,
@@ -41,6 +43,7 @@ CASES = [
     Case(id="a new run asks for its money first", held=False, step=Step.CHECK_BUDGET),
     Case(id="with the money held it is planned", step=Step.PLAN),
     Case(id="with a plan it is submitted", planned=True, step=Step.SUBMIT),
+    Case(id="a plan for later defers it", planned=True, later=True, step=Step.DEFER),
     Case(id="an open leg is watched", legs=(LegView(leg=1),), step=Step.MONITOR),
     Case(
         id="a leg that was written down and never submitted is submitted",
@@ -167,6 +170,7 @@ views = st.builds(
     max_failures=st.integers(0, 3),
     outcome=st.none() | st.sampled_from(Outcome),
     planned=st.booleans(),
+    later=st.booleans(),
     stop_asked=st.booleans(),
     recommended=st.booleans(),
     reported=st.booleans(),

@@ -1,0 +1,68 @@
+"""Puts a run off: its money stays held, no process waits, and Prefect starts it again in time."""
+
+from datetime import datetime, timedelta
+
+from blocks.world import World
+from lowtide.ask import TrainAsk
+from lowtide.events import EventKind
+from lowtide.ledger.records import RunState
+from lowtide.money import ZERO_USD
+from tasks import log
+from tasks.budget import ACTOR, HOLD_SLACK, START_WITHIN
+from tasks.claim import Owned
+from tasks.effect import effect
+
+_LOOK_EVERY = timedelta(seconds=15)
+
+
+@effect(name="defer_run")
+def defer_run(world: World, owned: Owned, *, until: datetime, reason: str) -> bool:
+    """Have the run started again at a later time, its hold kept until then.
+
+    Args:
+        world: The outside world.
+        owned: The run.
+        until: When it is to start.
+        reason: Why then.
+
+    Returns:
+        False when there is no deployment to schedule: the caller has to wait in place.
+    """
+    row = world.ledger.run(owned.run)
+    if row is None:
+        return False
+    number = len(world.ledger.events(owned.run, kind=EventKind.DEFERRED)) + 1
+    ask = TrainAsk(job=owned.job, key=row.key)
+    scheduled = world.scheduler.schedule(ask, at=until, key=f"{owned.run}:defer:{number}")
+    now = world.now()
+    world.ledger.top_up(
+        key=f"{owned.run}/defer-{number}",
+        run=owned.run,
+        amount_usd=ZERO_USD,
+        expires_at=until + START_WITHIN + HOLD_SLACK,
+        actor=ACTOR,
+        reason=reason,
+        now=now,
+    )
+    if scheduled is None:
+        return False
+    world.ledger.log(
+        owned.run,
+        kind=EventKind.DEFERRED,
+        key=scheduled,
+        body={"until": until.isoformat(), "reason": reason},
+        now=now,
+    )
+    message = f"{reason}; starts at {until:%Y-%m-%d %H:%M} UTC"
+    world.ledger.set_run_state(
+        owned.lease, owned.run, state=RunState.DEFERRED, message=message, now=now
+    )
+    return True
+
+
+def wait_in_place(world: World, owned: Owned, *, until: datetime) -> None:
+    """Wait for a time, and stay the run's owner meanwhile."""
+    log.say(f"no deployment to start this run again: waiting here until {until:%H:%M} UTC")
+    while (left := until - world.now()) > timedelta(0):
+        world.ledger.renew_lease(owned.lease, now=world.now())
+        world.clock.pause(min(left, _LOOK_EVERY).total_seconds())
