@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -176,6 +177,6 @@ def test_prefect_schedules_the_train_deployment_once_for_a_key(
     assert first == second
     assert scheduler.is_coming(first)
     with get_client(sync_client=True) as client:
-        client.delete_flow_run(client.read_flow_run(first).id)
+        client.delete_flow_run(UUID(first))
     assert not scheduler.is_coming(first)
     assert Scheduler(deployment="train/nowhere").schedule(ask, at=later, key=key) is None
