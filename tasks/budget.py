@@ -10,9 +10,10 @@ from lowtide.limits import hold_price
 from lowtide.money import quantize_usd, show_usd
 from lowtide.prices import Demand, PriceUnknownError
 from lowtide.verdict import RefusalReason, Refused
+from tasks import log
 from tasks.claim import Owned
 from tasks.effect import effect
-from tasks.forecast import outlook
+from tasks.forecast import outlook, progress_of
 
 ACTOR = "train"
 # How long a leg may wait for its start before it is planned again, and how long a hold outlives
@@ -83,3 +84,58 @@ def _hold(world: World, owned: Owned) -> Hold | Refused:
         reason=f"upper forecast of {job.epochs} epochs",
         now=now,
     )
+
+
+def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
+    """Return the hold, topped up to pay for what is left of the run, as far as there is money.
+
+    The first leg runs on what `check_budget` held. A later one follows a leg that used a part of
+    it, and may have lost work.
+
+    Args:
+        world: The outside world.
+        owned: The run.
+        hold: Its open hold.
+        number: Number of the leg that is to start, from 1.
+    """
+    if number == 1:
+        return hold
+    job, now = owned.job, world.now()
+    book = world.prices.book().pinned(hold.price_version)
+    ahead = outlook(
+        world.ledger,
+        job,
+        book=book,
+        capacity=Capacity.ON_DEMAND,
+        now=now,
+        progress=progress_of(world, owned.run, job),
+    )
+    if isinstance(ahead, Refused):
+        return hold
+    duration = timedelta(seconds=ahead.time.time_remaining_s.p90)
+    needed_usd, _ = hold_price(
+        book,
+        Demand.of(job, Capacity.ON_DEMAND),
+        duration=duration,
+        now=now,
+        start_by=now + START_WITHIN,
+        grace_s=job.checkpoint.grace_s,
+    )
+    total_usd = hold.charged_usd + quantize_usd(needed_usd)
+    if job.budget.max_usd is not None:
+        total_usd = min(total_usd, job.budget.max_usd)
+    if total_usd <= hold.amount_usd:
+        return hold
+    verdict = world.ledger.top_up(
+        key=f"{owned.run}/leg-{number}/fund-{total_usd}",
+        run=owned.run,
+        amount_usd=total_usd - hold.amount_usd,
+        expires_at=now + START_WITHIN + duration + HOLD_SLACK,
+        actor=ACTOR,
+        reason=f"what is left, for leg {number}",
+        now=now,
+    )
+    if isinstance(verdict, Refused):
+        log.warn(f"no more money for leg {number}: {verdict.message}")
+        return hold
+    return verdict

@@ -10,17 +10,21 @@ from lowtide.ledger.records import RunState
 from lowtide.legs import LegSpec
 from lowtide.limits import run_time_limit
 from lowtide.prices import Demand
-from tasks.budget import START_WITHIN
+from tasks import log
+from tasks.budget import START_WITHIN, fund_leg
 from tasks.claim import Owned
 from tasks.effect import effect
 from tasks.plan import Plan
+from tasks.stop import ask_stop
 
 # Until checkpoints of this job were measured: often enough that a preemption costs little.
 _CHECKPOINT_EVERY_S = 60.0
+# A leg that would have to end as soon as it started is not worth its start.
+_LIMIT_MIN = timedelta(seconds=1)
 
 
 @effect(name="submit_job")
-def submit_job(world: World, owned: Owned, plan: Plan | None) -> str:
+def submit_job(world: World, owned: Owned, plan: Plan | None) -> str | None:
     """Start the run's next leg, or go on with one that was written down and never started.
 
     Args:
@@ -29,7 +33,7 @@ def submit_job(world: World, owned: Owned, plan: Plan | None) -> str:
         plan: Where and when; None where the leg was written down before, with its own terms.
 
     Returns:
-        The runner's handle of the leg.
+        The runner's handle of the leg; None when no money is left for one, and the run is to end.
     """
     now = world.now()
     legs = world.ledger.legs(owned.run)
@@ -39,6 +43,8 @@ def submit_job(world: World, owned: Owned, plan: Plan | None) -> str:
         if last is not None and last.end is None
         else _write_down(world, owned, plan, number=len(legs) + 1, now=now)
     )
+    if leg is None:
+        return None
     mlflow_run = _tracked(world, owned)
     handle = world.runner.start(_spec(world, owned, leg, mlflow_run=mlflow_run), now=now)
     world.ledger.update_leg(owned.run, leg.leg, handle=handle)
@@ -54,12 +60,19 @@ def submit_job(world: World, owned: Owned, plan: Plan | None) -> str:
 
 def _write_down(
     world: World, owned: Owned, plan: Plan | None, *, number: int, now: datetime
-) -> LegRow:
+) -> LegRow | None:
     hold = world.ledger.hold_of(owned.run)
     if plan is None or hold is None:
         msg = "a leg needs a plan and a hold"
         raise ConflictError(msg, where=owned.run, got=f"plan {plan}, hold {hold}")
+    hold = fund_leg(world, owned, hold, number=number)
     start_by = now + START_WITHIN
+    limit = _limit(world, owned, plan, hold=hold, now=now, start_by=start_by)
+    if limit < _LIMIT_MIN:
+        reason = f"what is left of the hold pays for no leg {number}"
+        ask_stop(world.ledger, owned.run, reason=reason, now=now)
+        log.warn(reason)
+        return None
     return world.ledger.open_leg(
         owned.lease,
         leg=number,
@@ -67,7 +80,7 @@ def _write_down(
         flavor=owned.job.resources.flavor,
         capacity=plan.capacity.value,
         price_version=hold.price_version,
-        limit_s=_limit(world, owned, plan, hold=hold, now=now, start_by=start_by).total_seconds(),
+        limit_s=limit.total_seconds(),
         start_by=start_by,
         now=now,
     )
