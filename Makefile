@@ -61,6 +61,13 @@ lock: ## Resolve requirements.lock anew (every version and hash, no download add
 schemas: setup ## Write the JSON Schemas under docs/schemas.
 	for name in job budgets prices compare; do $(BIN)/lowtide schema $$name > docs/schemas/$$name.json; done
 
+cluster: setup ## Start a real Kubernetes with Kueue for the tests; prints its kubeconfig.
+	$(BIN)/python -m infra.testcluster up
+
+cluster-down: setup ## Stop it, and leave no trace.
+	$(BIN)/python -m infra.testcluster down
+
 system-deps: ## Install the Debian packages that fuller tests use (root only).
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql \
+	  containerd runc containernetworking-plugins busybox-static iproute2

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import Field, HttpUrl, PrivateAttr
 from typing_extensions import override
@@ -229,6 +229,11 @@ class KubernetesCluster(Runner):
             self._retire(evidence.job)
             view.jobs.drop(evidence.job["metadata"]["uid"])
         view.forget((run, leg))
+
+    def at_pace(self, pace: Pace) -> Self:
+        """Follow the cluster at another pace, and return this runner; the first one's pace counts."""
+        self._pace = pace
+        return self
 
     @property
     def api(self) -> Api:

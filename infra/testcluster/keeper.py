@@ -115,6 +115,8 @@ class Keeper:
 def main(folder: Path) -> int:
     """Run the cluster described by `request.json` in the folder until it is to end."""
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    if not request["owned"] and os.fork():
+        return 0  # the child goes on, and belongs to nobody
     signal.signal(signal.SIGTERM, _raise_exit)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     state: dict[str, Any] = {"phase": "starting", "keeper": os.getpid(), "network": None}

@@ -74,7 +74,9 @@ def up(
     if running is not None:
         return running
     _prepare(name, gpus=gpus, node=node, kwok=kwok, owned=False)
-    return _await(name, _start_keeper(name, stdin=subprocess.DEVNULL))
+    # It leaves this process by itself, so its first process ends at once.
+    _start_keeper(name, stdin=subprocess.DEVNULL).wait()
+    return _await(name)
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def cluster(
     _prepare(name, gpus=gpus, node=node, kwok=kwok, owned=True)
     keeper = _start_keeper(name, stdin=subprocess.PIPE)
     try:
-        yield _await(name, keeper)
+        yield _await(name)
     finally:
         if keeper.stdin is not None:
             keeper.stdin.close()
@@ -165,15 +167,13 @@ def _start_keeper(name: str, *, stdin: int) -> "subprocess.Popen[bytes]":
         )
 
 
-def _await(name: str, keeper: "subprocess.Popen[bytes]") -> Cluster:
+def _await(name: str) -> Cluster:
     deadline = time.monotonic() + START_S_MAX
     while (running := status(name)) is None:
-        ended = keeper.poll()
-        if ended is not None or time.monotonic() > deadline:
-            state = _read_state(name) or {}
+        state = _read_state(name) or {}
+        if state.get("phase") in {"failed", "stopped"} or time.monotonic() > deadline:
             log = (_folder(name) / "keeper.log").read_text(encoding="utf-8")[-2000:]
-            msg = state.get("message") or log or f"the keeper ended with {ended}"
-            raise CannotStartError(msg)
+            raise CannotStartError(state.get("message") or log or "the keeper did not answer")
         time.sleep(0.05)
     return running
 

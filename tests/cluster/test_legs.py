@@ -267,6 +267,29 @@ def test_checkpoints_outlive_the_leg_in_the_run_s_own_folder(
     assert (folder / leg.run / "latest").read_text() == "epoch-3\n"
 
 
+def test_a_leg_of_which_all_trace_is_gone_is_lost_and_counts_for_as_long_as_it_can_have_run(
+    sandbox: Sandbox,
+) -> None:
+    leg = sandbox.start(limit_s=600)
+    seen = sandbox.until(leg, State.RUNNING)
+    sandbox.kubectl("delete", "jobs", "--all", "--wait=false", "--cascade=orphan")
+    strip = '[{"op": "remove", "path": "/metadata/finalizers"}]'
+    for pod in sandbox.pods_of(leg):
+        sandbox.kubectl("patch", "pod", pod["metadata"]["name"], "--type=json", "-p", strip)
+    sandbox.kubectl("delete", "pods", "--all", "--grace-period=1")
+
+    found = sandbox.until(leg)
+
+    assert (found.state, found.end, found.measured) == (State.GONE, LegEnd.LOST, False)
+    assert found.started_at == seen.started_at
+    assert found.ended_at is not None
+    assert found.ended_at <= datetime.now(UTC)
+    # Said once, it stays; and it is forgotten like any other.
+    assert sandbox.state(leg) == found
+    sandbox.runner().forget(leg.run, 1)
+    assert sandbox.state(leg).state is State.ABSENT
+
+
 def test_what_the_bed_says_about_itself_is_so(sandbox: Sandbox) -> None:
     bed = open_bed(sandbox.bed.kubeconfig, is_own=sandbox.bed.is_own)
 
