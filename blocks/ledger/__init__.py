@@ -47,10 +47,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "Ledger":
-        from blocks.ledger.block import Ledger  # noqa: PLC0415 - imports Prefect
+if not TYPE_CHECKING:
 
-        return Ledger
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    def __getattr__(name: str) -> object:
+        if name == "Ledger":
+            from blocks.ledger.block import Ledger  # noqa: PLC0415 - imports Prefect
+
+            return Ledger
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)

@@ -230,12 +230,14 @@ def _lines(bill: Bill, piece: Piece, booking: Booking, *, kind: LineKind) -> Ite
 
 
 def _rest(bill: Bill, *, at: datetime) -> list[Piece]:
-    """Return all that the hold has left, as used since the leg was last charged."""
+    """Return all that the hold has left, as used from the last charge to the leg's limit."""
     leg, left = bill.leg, purse_of(bill.hold).left
     if not left:
         return []
     start = from_us(leg.metered_until_us or leg.started_us or leg.opened_us)
-    end = max(at, start + _TICK)
+    limit = timedelta(seconds=leg.limit_s)
+    end = min(at, from_us(leg.started_us or leg.start_by_us) + limit)
+    end = max(end, start + _TICK)
     return [Piece(start=start, end=end, amount_micro_usd=left, window=UNKNOWN_WINDOW)]
 
 

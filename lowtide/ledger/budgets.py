@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Annotated, Literal, TypeAlias, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from lowtide.documents import Amount, Count, Part, explain, refuse
 from lowtide.errors import BadInputError
@@ -21,8 +21,7 @@ from lowtide.ledger.periods import PeriodKind
 
 BUDGET_NAME_PATTERN = r"^[a-z0-9][-a-z0-9_.]*(/[a-z0-9][-a-z0-9_.]*)*$"
 THRESHOLDS_PERCENT = (50, 80, 100)
-BUDGETS_MAX = 10_000
-_LIMIT_USD_MAX = Decimal(1_000_000_000)  # a thousandth of what micro-dollars in 64 bits can hold
+_LIMIT_USD_MAX = 1_000_000_000  # a thousandth of what micro-dollars in 64 bits can hold
 
 
 class Mode(StrEnum):
@@ -277,7 +276,3 @@ class BudgetEntry(Part):
             thresholds=self.thresholds,
             approval_usd_max=self.approvals.max_usd,
         )
-
-
-BudgetFile: TypeAlias = Annotated[list[BudgetEntry], Field(min_length=1, max_length=BUDGETS_MAX)]
-BUDGET_FILE: TypeAdapter[BudgetFile] = TypeAdapter(BudgetFile)

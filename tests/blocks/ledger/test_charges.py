@@ -394,3 +394,16 @@ def test_spending_is_added_up_by_budget_and_time_of_use(books: Books) -> None:
 
     assert books.spent(start=NOON - DAY, end=NOON + 2 * DAY) == {"team": usd("0.5")}
     assert books.spent(start=NOON + 2 * DAY, end=NOON + 3 * DAY) == {}
+
+
+def test_what_is_not_known_is_charged_within_the_legs_limit(books: Books) -> None:
+    """A leg of an hour that is settled a week later has not been running for a week."""
+    set_tree(books, {**TEAM, "period": "day"})
+    held(books, "r-1", 4)
+    open_leg(books, "r-1")
+
+    settle(books, "r-1", None, now=NOON + 7 * DAY)
+
+    assert figures(books, "team", now=NOON)[1] == usd(4)
+    line = books.journal()[-1]
+    assert (line.used_from, line.used_to) == (NOON, NOON + HOUR)

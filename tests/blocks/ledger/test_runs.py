@@ -39,7 +39,7 @@ def lease_of(books: Books, owner: str, *, now: datetime = NOON) -> Lease:
 
 def a_leg(books: Books, lease: Lease, **more: Any) -> LegRow:
     """Open a leg of `r-1`."""
-    terms = {
+    terms: dict[str, Any] = {
         "leg": 1,
         "where": "local",
         "flavor": "t4",

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import insert
 
@@ -19,7 +20,7 @@ HELD_USD, USED_USD = "1", "0.25"
 
 def make_runs(books: Books, runs: Sequence[str]) -> None:
     """Put run rows into the books, all in one transaction."""
-    row = {
+    row: dict[str, Any] = {
         "job": {},
         "spec_hash": "",
         "name": "digits",
