@@ -32,7 +32,7 @@ def train(*words: str) -> "pexpect.spawn[str]":
         sys.executable,
         ["-m", "apps.cli.main", "train", "--new", "--wait", *words],
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         dimensions=(40, 160),
     )
 
@@ -45,7 +45,7 @@ def run_of(terminal: "pexpect.spawn[str]") -> str:
 
 
 def until_ended(books: Books, name: str) -> RunState:
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         row = books.run(name)
         if row is not None and not row.state.unfinished:
@@ -58,7 +58,7 @@ def test_progress_is_shown_and_the_end_says_where_to_look(books: Books) -> None:
     terminal = train("--set", "epochs=3", "--set", "params.copies=2")
     name = run_of(terminal)
 
-    terminal.expect("epoch 3/3")
+    terminal.expect(r"epoch \d/3")
     terminal.expect("completed: 3 of 3 epochs")
     terminal.expect(f"report +.*{name}.html")
     terminal.expect(pexpect.EOF)
@@ -73,7 +73,7 @@ def test_ctrl_c_asks_once_and_stops_the_training_at_a_checkpoint_when_told_to(
 ) -> None:
     terminal = train(*LONG)
     name = run_of(terminal)
-    terminal.expect("epoch 2/200")
+    terminal.expect(r"epoch [1-9]\d*/200")
 
     terminal.sendintr()
     terminal.expect("Stop the training too")
@@ -95,7 +95,7 @@ def test_a_second_ctrl_c_leaves_it_running_and_says_how_to_find_it(
 ) -> None:
     terminal = train(*LONG)
     name = run_of(terminal)
-    terminal.expect("epoch 1/200")
+    terminal.expect(r"epoch [1-9]\d*/200")
 
     terminal.sendintr()
     terminal.expect("Stop the training too")

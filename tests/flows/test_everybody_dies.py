@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from apps import stack as local_stack
+from apps.books import prepare_ledger
 from blocks.ledger import Books
 from blocks.settings import Settings
 from lowtide.ledger.records import RunState
@@ -28,6 +29,7 @@ def doomed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOWTIDE_HOME", str(tmp_path))
     settings = Settings()
+    prepare_ledger(settings, say=print).close()
     local_stack.up(settings, say=print)
     return settings
 
@@ -62,7 +64,7 @@ def test_a_training_nobody_watches_ends_at_its_limit_and_is_charged_no_more_than
         start_new_session=True,
     )
     books = Books(url=doomed.ledger_address)
-    run = wait_for_a_started_leg(books, doomed)
+    run = wait_for_a_started_leg(books)
     everybody = [*local_stack.running(doomed).values()]
     kill_processes_named(doomed, "apps.train_process")
     flow.send_signal(signal.SIGKILL)
@@ -91,14 +93,13 @@ def test_a_training_nobody_watches_ends_at_its_limit_and_is_charged_no_more_than
     books.close()
 
 
-def wait_for_a_started_leg(books: Books, settings: Settings) -> str:
+def wait_for_a_started_leg(books: Books) -> str:
     give_up = time.monotonic() + 90
     while time.monotonic() < give_up:
-        if (settings.home / "ledger.db").exists():
-            for row in books.runs(unfinished=True):
-                legs = books.legs(row.run)
-                if legs and legs[0].started_at is not None:
-                    return row.run
+        for row in books.runs(unfinished=True):
+            legs = books.legs(row.run)
+            if legs and legs[0].started_at is not None:
+                return row.run
         time.sleep(0.2)
     pytest.fail("the training never started")
 
