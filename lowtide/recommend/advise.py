@@ -171,15 +171,15 @@ def _worth(proposal: Proposal, saving: UsdRange, case: Case) -> bool:
 
 def _combined(case: Case, proposals: Sequence[Proposal]) -> UsdRange:
     """Return what the best selection saves: spot and off-peak may do better without the other."""
-    without = (
-        frozenset[AdviceKind](),
-        frozenset({AdviceKind.SPOT}),
-        frozenset({AdviceKind.OFF_PEAK}),
+    selections = (
+        [proposal for proposal in proposals if proposal.kind not in left_out]
+        for left_out in (
+            set[AdviceKind](),
+            {AdviceKind.SPOT},
+            {AdviceKind.OFF_PEAK},
+            {AdviceKind.SPOT, AdviceKind.OFF_PEAK},
+        )
     )
-    selections = [
-        *([one for one in proposals if one.kind not in left_out] for left_out in without),
-        *([one] for one in proposals),
-    ]
     return max((_saving(case, selection) for selection in selections), key=lambda usd: usd.p50)
 
 

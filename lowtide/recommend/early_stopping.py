@@ -100,8 +100,8 @@ def propose(case: Case) -> Iterator[Proposal]:
         description=(
             f"Stop when the metric stops moving: {job.metric.name} was within {rule.min_delta:g} of "
             f"its end at epoch {plateau} of {progress.epochs_done}; with a patience of "
-            f"{rule.patience} it would have stopped at epoch {stopped}, at {best_then:g} instead "
-            f"of {best:g}."
+            f"{rule.patience} it would have stopped at epoch {stopped}, "
+            + ("just as good." if best_then == best else f"at {best_then:g} instead of {best:g}.")
         ),
         likely=_cut(tail_s, case),
         cautious=_cut(_tail_s(case, later), case),

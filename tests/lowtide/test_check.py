@@ -138,6 +138,26 @@ def test_as_many_epochs_as_fit_are_offered_and_not_one_more() -> None:
     assert fewer.cost_usd.p50 == Decimal("0.25") * epochs
 
 
+def test_the_time_to_save_a_checkpoint_is_paid_for_too() -> None:
+    """A grace of an hour: an epoch costs 0.375 at most, and the grace 0.25."""
+    asked = job(checkpoint={"grace_s": 3600})
+
+    fewer = option(checked(asked, budget="1.60"), "epochs")
+
+    assert fewer.change == {"epochs": 3}
+    assert fewer.quote.hold_usd <= Decimal("1.60")
+
+
+def test_what_fits_comes_before_what_does_not() -> None:
+    """For a dollar only the larger batch on spot and two epochs fit."""
+    result = checked(job(), budget="1")
+
+    fits = [one.fits_budget for one in result.options]
+
+    assert fits == sorted(fits, reverse=True)
+    assert [one.kind for one in result.options if one.fits_budget] == ["epochs", "spot+batch-size"]
+
+
 def test_what_changes_the_training_comes_after_what_does_not() -> None:
     result = checked(job(), budget="100")
 

@@ -19,6 +19,13 @@ def test_a_gain_that_counts_begins_the_wait_anew() -> None:
     assert stopped([0.5, 0.8, 0.8, 0.8, 0.82, 0.82, 0.82]) is None
 
 
+def test_a_gain_of_just_the_least_is_none() -> None:
+    rule = EarlyStopping(patience=1, min_delta=0.25)
+
+    assert stopped([0.5, 0.75], rule) == 2
+    assert stopped([0.5, 0.8], rule) is None
+
+
 def test_small_gains_add_up_until_they_count() -> None:
     assert stopped([0.5 + 0.006 * epoch for epoch in range(50)]) is None
 

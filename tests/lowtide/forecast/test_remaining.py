@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from lowtide.errors import BadInputError
 from lowtide.forecast import PastRun, TimeForecast, forecast_time
-from lowtide.forecast.calibration import RUNS_MIN, past_errors
+from lowtide.forecast.calibration import RUNS_MIN, PastErrors, past_errors
 from lowtide.forecast.remaining import UNMEASURED_FACTOR
 from lowtide.verdict import RefusalReason, Refused
 from tests.lowtide.forecast.series import steady, with_spikes
@@ -92,6 +92,26 @@ def test_twenty_past_runs_of_other_jobs_calibrate_and_those_of_the_job_win() -> 
     assert from_own is not None
     assert from_own.same_job
     assert from_own.scores.size == RUNS_MIN
+
+
+def test_past_runs_are_judged_as_they_stood_at_the_same_point() -> None:
+    """Their level doubles half way: unforeseen at a quarter, known at three quarters."""
+    doubling = [PastRun(epoch_s=(60.0,) * 50 + (120.0,) * 50)] * RUNS_MIN
+
+    before, after = (past_errors(doubling, share_done=share) for share in (0.25, 0.75))
+
+    assert before is not None
+    assert after is not None
+    assert before.at(0.5) > 10
+    assert after.at(0.5) == pytest.approx(0)
+
+
+def test_a_percentile_lies_between_the_errors_about_it() -> None:
+    """With 20 errors the 90th percentile is the 18.9th, for then 90 % of new ones lie below."""
+    errors = PastErrors(scores=np.arange(1.0, 21.0), same_job=True)
+
+    assert errors.at(0.9) == pytest.approx(18.9)
+    assert errors.at(0.1) == pytest.approx(2.1)
 
 
 def test_past_runs_too_short_for_the_point_do_not_count() -> None:

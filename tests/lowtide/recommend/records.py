@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lowtide.advice import AdviceKind, Recommendation
+from lowtide.checkpointing import best_interval_s
 from lowtide.forecast import PastRun
 from lowtide.job import TrainingJob, parse_job
 from lowtide.legs import Capacity, LegEnd
@@ -81,14 +82,7 @@ def record(
 def advice(
     run: RunRecord, *, prices: PriceBook | None = None, history: Sequence[PastRun] = ()
 ) -> Advice:
-    return recommend(
-        run,
-        book=prices or book(),
-        history=history,
-        best_interval_s=lambda checkpoint_s, mean_lifetime_s: (
-            (2 * checkpoint_s * mean_lifetime_s) ** 0.5
-        ),
-    )
+    return recommend(run, book=prices or book(), history=history, best_interval_s=best_interval_s)
 
 
 def found(of: Advice, kind: AdviceKind) -> list[Recommendation]:

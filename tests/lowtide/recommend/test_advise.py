@@ -13,7 +13,10 @@ from lowtide.prices import PriceUnknownError
 from lowtide.progress import Fault
 from lowtide.recommend import Signals, Usage
 from lowtide.steps import Outcome
+from tests.lowtide.books import book
 from tests.lowtide.recommend.records import advice, flat_from, found, job, record
+
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def test_the_specifications_five_on_one_run() -> None:
@@ -51,6 +54,40 @@ def test_savings_that_overlap_are_priced_together_and_not_added() -> None:
 
     assert max(early, spot) < together < early + spot
     assert together < given_advice.cost_usd
+
+
+def test_stopping_early_leaves_the_same_share_of_a_faster_run() -> None:
+    """By night and without spot: doubling the batch takes 3/4 of it, stopping leaves 25 of 60."""
+    run = record(
+        epoch_s=[60.0] * 60,
+        values=flat_from(20, 60),
+        start=MIDNIGHT,
+        signals=Signals(gpu_utilization=(0.5,) * 60),
+    )
+
+    given_advice = advice(run, prices=book(spot=None))
+
+    left = 1 - float(given_advice.combined_saving_usd.p50 / given_advice.cost_usd)
+    assert {item.kind for item in given_advice.recommendations} == {
+        AdviceKind.BATCH_SIZE,
+        AdviceKind.EARLY_STOPPING,
+    }
+    assert left == pytest.approx(0.75 * 25 / 60, abs=1e-3)
+
+
+def test_a_run_cut_short_fits_one_night_and_pays_for_no_pause() -> None:
+    """13 hours of which a start takes one too many; 26 epochs of half an hour, 13 are enough."""
+    run = record(epoch_s=[5400.0, *[1800.0] * 25], values=flat_from(8, 26))
+
+    given_advice = advice(run, prices=book(spot=None))
+
+    early = found(given_advice, AdviceKind.EARLY_STOPPING)[0]
+    kept_h = (5400.0 + 1800.0 * 25 - early.evidence["seconds_after"]) / 3600
+    assert kept_h < 8
+    efficiency = found(given_advice, AdviceKind.TRAINING_EFFICIENCY)
+    spared = sum(item.evidence["share"] / 2 for item in efficiency)
+    left_usd = float(given_advice.cost_usd - given_advice.combined_saving_usd.p50)
+    assert left_usd == pytest.approx(0.125 * kept_h * (1 - spared), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +160,7 @@ def test_a_run_that_cost_nothing_has_nothing_to_save() -> None:
 
 
 def test_without_advice_nothing_is_saved_together() -> None:
-    midnight = datetime(2026, 11, 24, tzinfo=UTC)
-    run = record(epoch_s=[], legs=record(epoch_s=[60.0], start=midnight).legs)
+    run = record(epoch_s=[], legs=record(epoch_s=[60.0], start=MIDNIGHT).legs)
 
     given_advice = advice(run)
 

@@ -27,7 +27,9 @@ def on_spot(
 def test_an_hour_between_cheap_saves_is_too_long_on_spot() -> None:
     item = only(advice(on_spot()), KIND)
 
-    assert item.evidence["best_interval_s"] == pytest.approx((2 * 10 * 4 * HOUR_S) ** 0.5)
+    assert item.evidence["best_interval_s"] == pytest.approx(
+        (2 * 10 * 4 * HOUR_S) ** 0.5, rel=0.02
+    )
     assert item.evidence["time_per_work"] > item.evidence["best_time_per_work"]
     assert 0 == item.saving_usd.p10 < item.saving_usd.p50 < item.saving_usd.p90
     assert item.action == "lowtide train digits --set checkpoint.interval=auto"
