@@ -299,7 +299,10 @@ def due_deadline_s(job: Document, *, started_at: datetime | None, now: datetime)
         # The hold was priced for a start by then; a later one needs a price of its own.
         if started_at > start_by_of(job):
             return present_s
-        return deadline_s(limit_s, started_after_s=(started_at - job_start).total_seconds())
+        due_s = deadline_s(limit_s, started_after_s=(started_at - job_start).total_seconds())
+        # A moment less of a long leg is not worth a request for each of a thousand legs.
+        is_near = 0 <= due_s - present_s <= limit_s * _SLACK
+        return present_s if is_near else due_s
     passed_s = max(0.0, (now - job_start).total_seconds())
     if present_s - passed_s >= max(limit_s / 2, _MARGIN_S):
         return present_s
@@ -307,6 +310,7 @@ def due_deadline_s(job: Document, *, started_at: datetime | None, now: datetime)
 
 
 _MARGIN_S = 5.0
+_SLACK = 0.01
 
 
 def start_by_of(job: Document) -> datetime:

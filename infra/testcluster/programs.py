@@ -238,19 +238,28 @@ def _is_wanted(hook: Mapping[str, Any]) -> bool:
     return groups <= {"batch", "kueue.x-k8s.io"}
 
 
+PRETENDED = "kwok.x-k8s.io/node"
+"""Annotation, with the value `fake`, of a node that is only pretended."""
+LASTS = "lowtide.test/lasts"
+"""Annotation of a pod on a pretended node that says how long its program runs, as in 30s."""
+
+
 def kwok(layout: Layout) -> list[str]:
-    """Return the command of KWOK, which pretends nodes that carry its annotation."""
+    """Return the command of KWOK, which pretends the nodes that carry its annotation."""
     stages = KWOK.folder / "extras" / "kustomize" / "stage"
-    texts = [path.read_text(encoding="utf-8") for path in sorted(stages.rglob("*.yaml"))]
+    texts = (path.read_text(encoding="utf-8") for path in sorted(stages.rglob("*.yaml")))
+    documents = [yaml.safe_load(text) for text in texts if "\nkind: Stage\n" in text]
+    for document in documents:
+        if document["metadata"]["name"] == "pod-complete":
+            lasts = {"expressionFrom": f'.metadata.annotations["{LASTS}"]'}
+            document["spec"]["delay"] = {"durationMilliseconds": 1, "durationFrom": lasts}
     config = layout.folder / "kwok.yaml"
-    config.write_text(
-        "\n---\n".join(text for text in texts if "\nkind: Stage\n" in text), encoding="utf-8"
-    )
+    config.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
     return [
         str(find_program("kwok")),
         f"--kubeconfig={layout.admin}",
         "--manage-all-nodes=false",
-        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+        f"--manage-nodes-with-annotation-selector={PRETENDED}=fake",
         f"--config={config}",
         f"--server-address={LOOPBACK}:0",
     ]

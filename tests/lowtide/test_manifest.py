@@ -262,6 +262,15 @@ def test_once_the_program_has_started_its_deadline_counts_from_there() -> None:
     assert due_s == 642
 
 
+def test_a_moment_less_of_a_long_leg_is_not_worth_a_request() -> None:
+    job = started_job(limit_s=36_000, deadline=36_000)
+
+    assert due_deadline_s(job, started_at=NOW + timedelta(seconds=42), now=NOW) == 36_000
+    # But never more than it may have.
+    job["spec"]["activeDeadlineSeconds"] = 36_050
+    assert due_deadline_s(job, started_at=NOW + timedelta(seconds=42), now=NOW) == 36_042
+
+
 def test_a_start_that_came_too_late_is_not_given_more_time() -> None:
     job = started_job(limit_s=600, deadline=600)
     late = SPEC.start_by + timedelta(seconds=1)
