@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
-    server: Proxy  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: Proxy  # pyright: ignore[reportIncompatibleVariableOverride]  # ty: ignore[incompatible-mutable-override] - the standard library types it so
 
     @override
     def log_message(self, format: str, *args: Any) -> None:

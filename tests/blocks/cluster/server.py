@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers lists, watches and everything else."""
 
     protocol_version = "HTTP/1.1"
-    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # ty: ignore[incompatible-mutable-override] - the standard library types it so
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
