@@ -114,9 +114,9 @@ def show_batch_sizes(folder: Path) -> None:
                 print(f"{name:<10}{start:>7}{regrets[0]:7.2f}{shown}")
     means = np.exp(np.log(np.array(totals)).mean(axis=0))
     print(
-        f"from every recorded start ({len(totals)}), geometric mean: keep {means[0]:.2f}, "
-        f"advised once {means[1]:.2f}, followed {means[2]:.2f}, largest that fits {means[3]:.2f}, "
-        f"largest {means[4]:.2f}"
+        f"from every recorded start ({len(totals)}), geometric mean: keep {means[0]:.3f}, "
+        f"advised once {means[1]:.3f}, followed {means[2]:.3f}, largest that fits {means[3]:.3f}, "
+        f"largest {means[4]:.3f}"
     )
 
 
