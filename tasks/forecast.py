@@ -60,6 +60,7 @@ def outlook(
         () if progress is None else progress.epoch_s,
         epochs_total=job.epochs,
         epochs_done=0 if progress is None else progress.epochs_done,
+        warm_ups=(0,) if progress is None else progress.warm_ups,
         expected_epoch_s=job.expected_epoch_s,
         history=past_runs(ledger, job),
     )
