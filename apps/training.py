@@ -103,11 +103,16 @@ class Training:
             print(f"look at it:  lowtide jobs show {self.run}")
         return EXIT_DONE
 
-    def _attempt(self) -> str:
-        # Asking again about a run that somebody works on is the same request; about one that
-        # was left alone it is a new one, which adopts it.
+    def _attempt(self) -> int:
+        """Return how often the run was taken over when this request is first made.
+
+        Asking again about a run that somebody works on is the same request; about one that was
+        left alone it is a new one, which adopts it.
+        """
         row = self.ledger.run(self.run)
-        return "first" if row is None else f"after-{row.fencing}"
+        if row is None:
+            return 0
+        return row.fencing - 1 if self._live_owner() is not None else row.fencing
 
     def _live_owner(self) -> str | None:
         row = self.ledger.run(self.run)

@@ -62,6 +62,7 @@ def test_train_answers_with_the_money_to_the_micro_dollar(
     assert [leg["cause"] for leg in found["legs"]] == ["completed"]
 
 
+@pytest.mark.timeout(300)
 def test_the_worker_trains_what_is_handed_over_and_the_same_request_is_not_made_twice(
     stack: Settings, books: Books, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +74,7 @@ def test_the_worker_trains_what_is_handed_over_and_the_same_request_is_not_made_
     assert code == 0
     assert first["state"] == "submitted"
     assert first["flow_run_id"] == second["flow_run_id"]
-    give_up = time.monotonic() + 90
+    give_up = time.monotonic() + 240
     while time.monotonic() < give_up:
         row = books.run(first["run"])
         if row is not None and not row.state.unfinished:
