@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cluster_peers import IMAGE, LASTS_S, NAMESPACE, Measured, measured
+from benchmarks._cluster_peers import IMAGE, LASTS_S, NAMESPACE, Measured, measured
 from blocks.cluster.connect import connect
 from blocks.cluster.runner import KubernetesCluster
 from infra.testcluster import launcher
@@ -65,11 +65,11 @@ def side_by_side() -> int:
     peer = os.environ.get(PEER)
     with bench() as bed:
         rows = {
-            "bare client": bed.measure(("-m", "benchmarks.cluster_peers", "bare"), JOBS),
+            "bare client": bed.measure(("-m", "benchmarks._cluster_peers", "bare"), JOBS),
             "lowtide": bed.measure(("-m", "benchmarks.cluster", "--role", "lowtide"), JOBS),
         }
         if peer:
-            command = ("-m", "benchmarks.cluster_peers", "prefect-kubernetes")
+            command = ("-m", "benchmarks._cluster_peers", "prefect-kubernetes")
             rows["prefect-kubernetes"] = bed.measure(command, JOBS, python=peer)
     if not peer:
         print(f"prefect-kubernetes: not measured, {PEER} is not set")
@@ -229,9 +229,11 @@ def run_supervisor(kubeconfig: Path, jobs: int) -> Measured:
     noticed_s: dict[str, float] = {}
     while len(noticed_s) < jobs:
         for spec in specs:
-            if spec.run not in noticed_s and (end := ended_at(runner, spec)) is not None:
-                # The end is cut to whole seconds: half a second too long, on average.
-                noticed_s[spec.run] = (datetime.now(UTC) - end).total_seconds()
+            if spec.run not in noticed_s and ended_at(runner, spec) is not None:
+                now = datetime.now(UTC)
+                # A pretended program's last words are the exact time of its end.
+                (end,) = runner.state(spec.run, spec.leg, now=now).log_tail
+                noticed_s[spec.run] = (now - datetime.fromisoformat(end)).total_seconds()
         time.sleep(0.5)
     for spec in specs:
         runner.forget(spec.run, spec.leg)

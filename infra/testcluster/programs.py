@@ -253,6 +253,11 @@ def kwok(layout: Layout) -> list[str]:
         if document["metadata"]["name"] == "pod-complete":
             lasts = {"expressionFrom": f'.metadata.annotations["{LASTS}"]'}
             document["spec"]["delay"] = {"durationMilliseconds": 1, "durationFrom": lasts}
+            # Kubernetes cuts the end to whole seconds; the last words tell it exactly.
+            template = document["spec"]["next"]["statusTemplate"]
+            document["spec"]["next"]["statusTemplate"] = template.replace(
+                "reason: Completed", "reason: Completed\n            message: {{ $now | Quote }}"
+            )
     config = layout.folder / "kwok.yaml"
     config.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
     return [

@@ -1,6 +1,6 @@
 """The peers of `benchmarks.cluster`: the bare client, and Prefect's own block for Kubernetes Jobs.
 
-Run by it as `python -m benchmarks.cluster_peers WHO KUBECONFIG JOBS`, possibly with another interpreter:
+Run by it as `python -m benchmarks._cluster_peers WHO KUBECONFIG JOBS`, possibly with another interpreter:
 nothing of lowtide is imported, so each process is as large as its own way makes it.
 """
 
