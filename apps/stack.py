@@ -165,7 +165,9 @@ def _start_mlflow(settings: Settings, logs: Path) -> Part:
     command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     # Its default of four workers takes 40 s to start, each importing the whole of MLflow.
     command += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
-    process = _spawn(command, settings, log=logs / "mlflow.log")
+    # Its job runners, six processes of them, serve features that lowtide does not use.
+    variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = _spawn(command, settings, log=logs / "mlflow.log", variables=variables)
     url = f"http://127.0.0.1:{port}"
     return _part("mlflow", process, logs / "mlflow.log", url=url, api_url=url)
 

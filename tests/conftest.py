@@ -11,6 +11,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from apps import stack as local_stack
 from blocks.settings import Settings
 
+# Shared by several suites, and so imported before the second of them could ask for it.
+pytest.register_assert_rewrite("tests.fakes.runner_contract")
+
 hypothesis_settings.register_profile("dev", deadline=None)
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
 hypothesis_settings.load_profile("ci" if "CI" in os.environ else "dev")
