@@ -22,8 +22,11 @@ class Decision:
         action: One of the closed set.
         reason: One sentence that a person can check.
         until: Look again at this moment at the latest; None: at the next change.
+        latched: Whether the safety net has decided; the next observation hands it back, so that
+            the run stays on demand until a new forecast frees it.
     """
 
     action: Action
     reason: str
     until: datetime | None = None
+    latched: bool = False

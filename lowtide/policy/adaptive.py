@@ -1,0 +1,182 @@
+"""The adaptive policy: what is cheapest in expectation, for what is known of spot so far.
+
+It asks the tables of `lowtide.policy.tables` what each choice costs in the end. Unlike the rules it
+waits when spot is likely to come soon and starts on demand when it is not, whether the run is ahead
+or behind; it leaves on demand for nothing; and it lets a short-lived offer pass when a changeover
+would eat it up. Two things keep it honest where the zone is not what it seems. The safety net acts
+first, as for every policy. And waiting may not use up more than a share of the slack that uniform
+progress would still have: what is kept is worth most when the model is wrong.
+"""
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import groupby
+
+from lowtide.decision import Action, Decision
+from lowtide.job import CapacityAsk
+from lowtide.legs import Capacity
+from lowtide.policy.guard import at_risk, reserve_s
+from lowtide.policy.observation import Observation, Tariff
+from lowtide.policy.rules import greedy, uniform_progress
+from lowtide.policy.tables import Holding, Question, solve, state_of
+from lowtide.policy.zone import NO_SPOT
+from lowtide.words import show_duration
+
+KEPT_SHARE = 0.4
+"""Share of uniform progress's slack that waiting never touches."""
+
+_SLOTS_MAX = 480
+_SLACK_SLOTS_MAX = 144
+_CHANGEOVER_SLOTS_MAX = 8
+_PRICE_STEP = 0.25
+_HELD = {
+    None: Holding.NOTHING,
+    Capacity.SPOT: Holding.SPOT,
+    Capacity.ON_DEMAND: Holding.ON_DEMAND,
+}
+_ACTION = {
+    Holding.NOTHING: Action.WAIT,
+    Holding.SPOT: Action.RUN_SPOT,
+    Holding.ON_DEMAND: Action.RUN_ON_DEMAND,
+}
+_DOING = {
+    Holding.NOTHING: "waiting",
+    Holding.SPOT: "spot",
+    Holding.ON_DEMAND: "on demand",
+}
+
+
+def adaptive(seen: Observation) -> Decision:
+    """Choose what costs least in expectation, with the deadline and a share of the slack kept.
+
+    Without a deadline waiting costs nothing, so the rule is greedy; without a spot price nothing can
+    be compared, so it is uniform progress.
+    """
+    if seen.deadline is None or seen.terms is CapacityAsk.SPOT:
+        return greedy(seen)
+    on_demand_only = seen.terms is CapacityAsk.ON_DEMAND
+    spot_usd_per_h = seen.on_demand_usd_per_h if on_demand_only else seen.spot.usd_per_h
+    if not spot_usd_per_h:
+        return uniform_progress(seen)
+    held = _HELD[seen.held]
+    slot_s = _slot_s(seen, deadline=seen.deadline)
+    until = seen.now + timedelta(seconds=slot_s)
+    regrets = _regrets(
+        seen, held=held, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h
+    )
+    # Among equals the run stays as it is.
+    best, second = sorted(regrets, key=lambda choice: (regrets[choice], choice is not held))[:2]
+    usd = (regrets[second] - regrets[best]) * slot_s / 3600 * spot_usd_per_h
+    return Decision(
+        action=_ACTION[best], reason=_reason(seen, best=best, second=second, usd=usd), until=until
+    )
+
+
+def _regrets(
+    seen: Observation, *, held: Holding, deadline: datetime, slot_s: float, spot_usd_per_h: float
+) -> dict[Holding, float]:
+    """Return the regret of each choice, in slots of spot; infinite where it is not allowed."""
+    question = _question(seen, deadline=deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h)
+    left_s = (deadline - seen.now).total_seconds()
+    work = seen.work_left_s / slot_s
+    # What a young leg has still to lose is as good as lost.
+    slack = (left_s - seen.changeover_left_s) / slot_s - work
+    nothing, spot, on_demand = solve(question).regrets(
+        slots_left=min(left_s / slot_s, work + question.slack_slots),
+        slack=slack,
+        holding=held,
+        state=state_of(
+            available=seen.takes_spot or held is Holding.SPOT,
+            age_s=seen.spot.age_s(seen.now),
+            share=seen.spot.share_at(seen.now),
+        ),
+    )
+    usual = seen.spot.usual_usd_per_h
+    if usual:
+        # A price above its usual level is expected to fall: this slot is that much dearer.
+        spot += (spot_usd_per_h - usual) / spot_usd_per_h
+    regrets = {Holding.NOTHING: nothing, Holding.SPOT: spot, Holding.ON_DEMAND: on_demand}
+    if held is not Holding.SPOT and not seen.takes_spot:
+        regrets[Holding.SPOT] = math.inf
+    if seen.slack_s < _kept_s(seen, deadline=deadline, left_s=left_s):
+        regrets[Holding.NOTHING] = math.inf
+    unsaved = seen.unsaved_s / slot_s * seen.on_demand_usd_per_h / spot_usd_per_h
+    may_leave = held is Holding.NOTHING or not at_risk(seen, lost_s=seen.unsaved_s)
+    for choice in Holding:
+        if choice is not held:
+            regrets[choice] += unsaved if may_leave else math.inf
+    return regrets
+
+
+def _kept_s(seen: Observation, *, deadline: datetime, left_s: float) -> float:
+    run_s = (deadline - seen.ready_at).total_seconds()
+    slack_at_first_s = max(0.0, run_s - seen.work_s)
+    return KEPT_SHARE * slack_at_first_s * left_s / run_s
+
+
+def _slot_s(seen: Observation, *, deadline: datetime) -> float:
+    run_s = (deadline - seen.ready_at).total_seconds()
+    return max(seen.poll_s, run_s / _SLOTS_MAX, seen.changeover_s / _CHANGEOVER_SLOTS_MAX)
+
+
+def _question(
+    seen: Observation, *, deadline: datetime, slot_s: float, spot_usd_per_h: float
+) -> Question:
+    run_s = (deadline - seen.ready_at).total_seconds()
+    slots = math.ceil(run_s / slot_s)
+    slack_slots = math.ceil(max(run_s - seen.work_s, reserve_s(seen)) / slot_s)
+    # In steps, so that a forecast that moves a little asks nothing new.
+    slack_slots = min(_SLACK_SLOTS_MAX, 8 * math.ceil((slack_slots + 1) / 8))
+    usd_per_h = spot_usd_per_h
+    if usd_per_h != seen.spot.usual_usd_per_h:
+        usd_per_h = math.exp(_PRICE_STEP * round(math.log(usd_per_h) / _PRICE_STEP))
+    return Question(
+        zone=NO_SPOT if seen.terms is CapacityAsk.ON_DEMAND else seen.zone,
+        slot_s=slot_s,
+        slots=slots,
+        slack_slots=slack_slots,
+        changeover_slots=seen.changeover_s / slot_s,
+        reserve_slots=reserve_s(seen) / slot_s,
+        on_demand=_on_demand(
+            seen.tariffs_ahead,
+            deadline=deadline,
+            slot_s=slot_s,
+            slots=slots,
+            spot_usd_per_h=usd_per_h,
+        ),
+    )
+
+
+@lru_cache(maxsize=64)
+def _on_demand(
+    tariffs: tuple[Tariff, ...],
+    *,
+    deadline: datetime,
+    slot_s: float,
+    slots: int,
+    spot_usd_per_h: float,
+) -> tuple[tuple[int, float], ...]:
+    """Return what slots on demand cost, in slots of spot, from the deadline backwards."""
+
+    def costs() -> Iterator[float]:
+        current = len(tariffs) - 1
+        for slot in range(slots):
+            start = deadline - timedelta(seconds=slot_s * (slot + 0.5))
+            while current > 0 and tariffs[current].start > start:
+                current -= 1
+            yield round(tariffs[current].usd_per_h / spot_usd_per_h, 4)
+
+    return tuple((len(list(group)), cost) for cost, group in groupby(costs()))
+
+
+def _reason(seen: Observation, *, best: Holding, second: Holding, usd: float) -> str:
+    there = {True: "there", False: "absent", None: "unknown"}[seen.spot.available]
+    age = show_duration(seen.spot.age_s(seen.now))
+    if math.isinf(usd):
+        why = "the slack that is kept in reserve leaves no other choice"
+    else:
+        why = f"expected to cost {usd:.3g} USD less in the end than {_DOING[second]}"
+    slack = show_duration(max(0.0, seen.slack_s))
+    return f"{_DOING[best]}: {why}; spot has been {there} for {age}, {slack} of slack are left"
