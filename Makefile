@@ -36,7 +36,7 @@ test: setup ## Run every test, with coverage.
 	$(BIN)/coverage report
 
 fast: setup ## Run the tests that need no server and no cluster.
-	$(BIN)/pytest -q -m "not stack and not postgres and not cluster and not slow"
+	HYPOTHESIS_PROFILE=fast $(BIN)/pytest -q -m "not stack and not postgres and not cluster and not slow"
 
 check: lint types layers test ## Run everything that CI runs.
 

@@ -16,7 +16,10 @@ pytest.register_assert_rewrite("tests.fakes.runner_contract")
 
 hypothesis_settings.register_profile("dev", deadline=None)
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
-hypothesis_settings.load_profile("ci" if "CI" in os.environ else "dev")
+hypothesis_settings.register_profile("fast", deadline=None, max_examples=10)
+hypothesis_settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
+)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - first.lineno + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -21,6 +21,8 @@ from tests.blocks.local.rigs import leg_spec
 from tests.examples.mlflow_server import MlflowServer
 from tests.fakes.runner_contract import RUN
 
+pytestmark = pytest.mark.slow  # real processes, one after the other
+
 KEY = "val_accuracy"
 JOB = Path(__file__).parents[2] / "examples" / "digits" / "job.yaml"
 

@@ -12,6 +12,8 @@ from tests.blocks.local.rigs import FakeRig, LocalRig
 from tests.fakes.runner import FakeRunner
 from tests.fakes.runner_contract import Rig, RunnerContract
 
+pytestmark = pytest.mark.slow  # real processes, one after the other
+
 
 class TestLocalCluster(RunnerContract):
     @override

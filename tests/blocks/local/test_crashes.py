@@ -22,6 +22,8 @@ from lowtide.legs import LegEnd, LegSpec, LegStatus
 from tests.blocks.local.rigs import LocalRig
 from tests.fakes.runner_contract import RUN, Work, used_s
 
+pytestmark = pytest.mark.slow  # real processes, one after the other
+
 GONE_PID = 2**22 + 1  # above any pid_max: nobody has it
 FAMILY = """
 echo $$ >> pids; sleep 60 & echo $! >> pids

@@ -20,7 +20,10 @@ from blocks.local.processes import start_ticks
 from tests.blocks.local.rigs import leg_spec
 
 # The forked child only runs the supervisor, which starts no thread and needs no lock of ours.
-pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,  # real processes, one after the other
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
 LOG_BYTES = 65 * 2**20
 
 

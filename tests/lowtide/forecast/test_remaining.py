@@ -134,6 +134,7 @@ def test_a_calibrated_range_is_narrower_than_the_stated_one() -> None:
     assert learned.p90 - learned.p10 < (stated.p90 - stated.p10) / 3
 
 
+@pytest.mark.slow
 def test_ranges_learned_from_past_runs_cover_four_of_five_new_ones() -> None:
     past = history(50)
     inside = 0
