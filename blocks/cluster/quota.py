@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 
+from blocks.cluster.doctor import may
 from blocks.cluster.errors import ForbiddenError, MissingError
 from blocks.cluster.runner import KubernetesCluster
 from blocks.cluster.view import workloads_path
@@ -60,7 +61,8 @@ def read_elsewhere(
     places = [
         Namespace(name=name, fits=_fits(_resource_quotas(cluster, name, priority), demand))
         for name in names
-        if name != cluster.namespace and _may_make_jobs(cluster, name)
+        if name != cluster.namespace
+        and may(cluster, name, "create", group="batch", resource="jobs")
     ]
     return tuple(sorted((p for p in places if p.fits), key=lambda p: (-p.fits, p.name)))
 
@@ -105,20 +107,3 @@ def _fits(pools: Sequence[Pool], demand: Mapping[str, Decimal]) -> int:
     """Return how many jobs fit; none where no quota counts what they need: nobody promises room."""
     rows = [row for row in tightest(pools) if demand.get(row.name)]
     return min((int(row.amount.free // demand[row.name]) for row in rows), default=0)
-
-
-def _may_make_jobs(cluster: KubernetesCluster, namespace: str) -> bool:
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {
-            "resourceAttributes": {
-                "namespace": namespace,
-                "verb": "create",
-                "group": "batch",
-                "resource": "jobs",
-            }
-        },
-    }
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    return bool(part(cluster.api.create(path, review), "status").get("allowed"))

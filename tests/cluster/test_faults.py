@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
+from blocks.cluster.doctor import findings
 from blocks.cluster.mirror import Pace
 from blocks.cluster.runner import KubernetesCluster
 from blocks.cluster.view import close_view
@@ -184,8 +186,36 @@ def test_a_missing_right_is_told_as_such_and_not_waited_for(
 
 
 def _with_token(config: str, token: str) -> str:
-    import yaml  # noqa: PLC0415 - only here
-
     document = yaml.safe_load(config)
     document["users"][0]["user"] = {"token": token}
     return yaml.safe_dump(document)
+
+
+def test_the_doctor_says_what_an_account_may_not_do_and_that_nobody_answers(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "nobody", "namespace": sandbox.namespace},
+    }
+    sandbox.apply(account)
+    token = sandbox.kubectl("create", "token", "nobody").stdout.strip()
+    config = sandbox.kubectl("config", "view", "--raw", "--minify").stdout
+    path = tmp_path / "kubeconfig"
+    path.write_text(_with_token(config, token))
+    unreachable = tmp_path / "unreachable"
+    unreachable.write_text(_elsewhere(config))
+
+    (denied,) = findings(sandbox.runner(kubeconfig=path))
+    (silent,) = findings(sandbox.runner(kubeconfig=unreachable))
+
+    assert "we may not create jobs" in denied
+    assert "does not answer" in silent
+
+
+def _elsewhere(config: str) -> str:
+    document = yaml.safe_load(config)
+    document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    text: str = yaml.safe_dump(document)
+    return text

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from blocks.cluster.doctor import findings
 from blocks.cluster.view import close_view, workloads_path
 from lowtide.errors import BadInputError
 from lowtide.leg_state import State
@@ -245,3 +246,15 @@ def test_nobody_resumes_a_leg_that_was_suspended_while_it_ran(queued: Sandbox) -
 
     assert suspended.returncode == 0
     assert "a lowtide leg starts once" in resumed.stderr
+
+
+def test_the_doctor_finds_nothing_wrong_here_and_names_what_is_missing_elsewhere(
+    queued: Sandbox,
+) -> None:
+    well = findings(queued.runner())
+    ill = findings(queued.runner(queue="nowhere", admission_policies=("none",)))
+
+    assert well == ()
+    assert len(ill) == 2
+    assert "no such LocalQueue" in ill[0]
+    assert "no such policy" in ill[1]
