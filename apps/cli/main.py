@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from apps.cli import (
+    backtest,
     budget,
     check,
     compare,
@@ -36,6 +37,7 @@ _COMMANDS = (
     recommend,
     jobs,
     budget,
+    backtest,
     reconcile,
     schema,
     doctor,
