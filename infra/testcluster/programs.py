@@ -256,7 +256,7 @@ def kwok(layout: Layout) -> list[str]:
             # Kubernetes cuts the end to whole seconds; the last words tell it exactly.
             template = document["spec"]["next"]["statusTemplate"]
             document["spec"]["next"]["statusTemplate"] = template.replace(
-                "reason: Completed", "reason: Completed\n            message: {{ $now | Quote }}"
+                "reason: Completed", "reason: Completed\n      message: {{ $now | Quote }}"
             )
     config = layout.folder / "kwok.yaml"
     config.write_text(yaml.safe_dump_all(documents), encoding="utf-8")

@@ -23,7 +23,7 @@ from infra.testcluster.build import CannotBuildError, find_program
 from infra.testcluster.node import IMAGE
 from lowtide.leg_state import LegState, State
 from lowtide.legs import LegSpec
-from lowtide.manifest import FINALIZER
+from lowtide.manifest import FINALIZER, IN_TIME_POLICY, ONCE_POLICY
 from lowtide.objects import condition, part
 from lowtide.site import KubernetesSettings
 
@@ -89,6 +89,25 @@ def open_bed(kubeconfig: Path, *, is_own: bool, cannot: Sequence[str] = ()) -> B
     except MissingError:
         no_kueue = "; ".join(cannot) or "the cluster has no Kueue"
     return Bed(kubeconfig=kubeconfig, is_own=is_own, why_no_pods=no_pods, why_no_kueue=no_kueue)
+
+
+def missing_objects(bed: Bed) -> str | None:
+    """Return what all legs need and no test may make on somebody else's cluster; None: nothing."""
+    paths = {
+        "the PriorityClass normal": "/apis/scheduling.k8s.io/v1/priorityclasses/normal",
+        **{
+            f"the policy {policy}": (
+                "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/" + policy
+            )
+            for policy in (ONCE_POLICY, IN_TIME_POLICY)
+        },
+    }
+    for what, path in paths.items():
+        try:
+            bed.api.get(path)
+        except MissingError:
+            return what
+    return None
 
 
 def kubectl_apply(bed: Bed, manifest: str) -> None:
