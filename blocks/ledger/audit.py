@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     func,
@@ -17,7 +16,7 @@ from sqlalchemy import (
 )
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
-from blocks.ledger.engine import Store, reads
+from blocks.ledger.engine import Store, Stored, reads
 from blocks.ledger.schema import BALANCE, BUDGET, HOLD, JOURNAL, LEG, POSTING
 from lowtide.ledger.records import JournalLine, LineKind
 from lowtide.ledger.states import Discrepancy
@@ -189,7 +188,7 @@ def _below(budget: str) -> _Query:
     return select(tree.union_all(children).c.name)
 
 
-def _line(row: Row[Any]) -> JournalLine:
+def _line(row: Stored) -> JournalLine:
     return JournalLine(
         id=row.id,
         at=from_us(row.at_us),

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
+from blocks.ledger.engine import Stored
 from blocks.ledger.hold_rows import purse_of
 from blocks.ledger.legs import lock_leg
 from blocks.ledger.posting import (
@@ -43,8 +44,8 @@ class Bill:
         measured: False when the times are a bound and not a measurement.
     """
 
-    leg: Row[Any]
-    hold: Row[Any]
+    leg: Stored
+    hold: Stored
     books: Sequence[Book]
     price_version: str
     measured: bool
@@ -185,7 +186,7 @@ def behind(watermark_us: int | None, pieces: Iterable[Piece]) -> Iterator[Piece]
         yield from (part for part in cut(piece, at=[watermark]) if part.start >= watermark)
 
 
-def answer(bill: Bill, written: Iterable[Row[Any]]) -> Charge:
+def answer(bill: Bill, written: Iterable[Stored]) -> Charge:
     """Return what lines that are there already charged."""
     rows = list(written)
     beyond = sum(row.amount_micro_usd for row in rows if row.kind == LineKind.OVERDRAFT)

@@ -14,21 +14,32 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    OperationalError,
+    ProgrammingError,
+    TimeoutError as PoolTimeoutError,
+)
 
 from lowtide.errors import BadInputError, UnavailableError
 
 Insert: TypeAlias = sqlite.Insert | postgresql.Insert
+Stored: TypeAlias = Row[*tuple[Any, ...]]
+"""A row as it came from the database."""
 
 _SCHEMA_LOCK = 0x6C6F7774  # any number, the same for all
 _ATTEMPTS_MAX = 20
 _WAIT_S_MAX = 120.0
-"""A writer of SQLite waits this long for its turn; eight busy ones need about a second."""
+"""How long a writer of SQLite waits for its turn, at most; eight busy ones need milliseconds."""
+_TURN_S = 0.003
+"""SQLite asks for its turn ever more rarely, up to every 0.1 s, while the file lies idle: so it is
+given up after this long, and asked anew."""
 _NETWORK_FILE_SYSTEMS = (
     "nfs",
     "cifs",
@@ -88,14 +99,8 @@ def writes(method: Callable[Concatenate[S, Connection, P], R]) -> Callable[Conca
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        for attempt in range(1, _ATTEMPTS_MAX + 1):
-            try:
-                with self._writer.begin() as connection:  # pyright: ignore[reportPrivateUsage]
-                    return method(self, connection, *args, **kwargs)
-            except (DBAPIError, LostRaceError) as error:
-                if attempt == _ATTEMPTS_MAX or not _lost_a_race(error):
-                    raise _translated(error) from error
-        raise AssertionError  # the last attempt returns or raises
+        writer = self._writer  # pyright: ignore[reportPrivateUsage]
+        return _transact(writer, lambda connection: method(self, connection, *args, **kwargs))
 
     return call
 
@@ -109,13 +114,27 @@ def reads(method: Callable[Concatenate[S, Connection, P], R]) -> Callable[Concat
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with self._reader.begin() as connection:  # pyright: ignore[reportPrivateUsage]
-                return method(self, connection, *args, **kwargs)
-        except DBAPIError as error:
-            raise _translated(error) from error
+        reader = self._reader  # pyright: ignore[reportPrivateUsage]
+        return _transact(reader, lambda connection: method(self, connection, *args, **kwargs))
 
     return call
+
+
+def _transact(engine: Engine, work: Callable[[Connection], R]) -> R:
+    for attempt in range(1, _ATTEMPTS_MAX + 1):
+        committing = False
+        try:
+            # Leaving the connection without a commit rolls everything back.
+            with engine.connect() as connection:
+                transaction = connection.begin()
+                answer = work(connection)
+                committing = True
+                transaction.commit()
+                return answer
+        except (DBAPIError, LostRaceError, PoolTimeoutError) as error:
+            if attempt == _ATTEMPTS_MAX or not _may_repeat(error, committing=committing):
+                raise _translated(error) from error
+    raise AssertionError  # the last attempt returns or raises
 
 
 def parse_url(url: str) -> URL:
@@ -200,7 +219,6 @@ def _engine(address: URL, *, read_only: bool) -> Engine:
         address,
         isolation_level=isolation,
         execution_options={"postgresql_readonly": True} if read_only else {},
-        pool_pre_ping=True,
     )
 
 
@@ -209,7 +227,10 @@ def _sqlite_engine(address: URL, *, read_only: bool) -> Engine:
     pool: dict[str, Any] = {} if read_only else {"pool_size": 1, "max_overflow": 0}
     engine = create_engine(
         address,
-        connect_args={"timeout": _WAIT_S_MAX, "check_same_thread": False},
+        connect_args={
+            "timeout": _WAIT_S_MAX if read_only else _TURN_S,
+            "check_same_thread": False,
+        },
         pool_timeout=_WAIT_S_MAX,
         **pool,
     )
@@ -221,30 +242,59 @@ def _sqlite_engine(address: URL, *, read_only: bool) -> Engine:
         connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        if read_only:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_immediate(connection)
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     return engine
 
 
-def _lost_a_race(error: DBAPIError | LostRaceError) -> bool:
-    if isinstance(error, LostRaceError):
-        return True
+def _begin_immediate(connection: Connection) -> None:
+    driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+    for _ in range(round(_WAIT_S_MAX / _TURN_S)):
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                break
+        else:
+            return
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _may_repeat(error: Exception, *, committing: bool) -> bool:
+    """Say whether a transaction certainly left nothing behind and may work the next time."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, LostRaceError)
+    if error.connection_invalidated:
+        # The pool gave out a connection that the server had ended. Where it broke in the commit,
+        # nobody knows whether that happened: the caller decides, its keys make a repeat harmless.
+        return not committing
     if isinstance(error.orig, sqlite3.Error):
         # With one writer at a time a constraint is broken by the caller, never by a race.
-        return error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+        return _is_busy(error.orig)
     return getattr(error.orig, "sqlstate", None) in _POSTGRES_RETRIED
 
 
-def _translated(error: DBAPIError | LostRaceError) -> Exception:
-    if isinstance(error, LostRaceError | IntegrityError):
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, PoolTimeoutError):
+        msg, remedy = "no connection became free in time", "do the same again"
+        return UnavailableError(msg, where="ledger", remedy=remedy)
+    if not isinstance(error, OperationalError | ProgrammingError):
         return error
-    if "no such table" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "42P01":
+    reason = str(error.orig).splitlines()[0]
+    if "no such table" in reason or getattr(error.orig, "sqlstate", None) == "42P01":
         msg, remedy = "the database has no books yet", "run `lowtide up`, which makes them"
         return UnavailableError(msg, where="ledger", remedy=remedy)
     if isinstance(error, OperationalError):
-        msg = f"the database does not answer: {str(error.orig).splitlines()[0]}"
         remedy = "check that it is there and reachable, then do the same again"
+        msg = f"the database does not answer: {reason}"
         return UnavailableError(msg, where="ledger", remedy=remedy)
     return error

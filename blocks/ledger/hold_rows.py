@@ -1,10 +1,9 @@
 """Holds as they are stored: how they are found, shown, and ended."""
 
-from typing import Any
-
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
+from blocks.ledger.engine import Stored
 from blocks.ledger.posting import Author, Line, levels_at, lock_books, post
 from blocks.ledger.schema import HOLD
 from lowtide.errors import ConflictError
@@ -13,17 +12,17 @@ from lowtide.ledger.rules import Purse
 from lowtide.money import from_micro
 
 
-def open_hold(connection: Connection, run: str) -> Row[Any] | None:
+def open_hold(connection: Connection, run: str) -> Stored | None:
     """Return a run's open hold, if it has one."""
     return connection.execute(_OPEN, {"asked_run": run}).one_or_none()
 
 
-def hold_by_key(connection: Connection, key: str) -> Row[Any]:
+def hold_by_key(connection: Connection, key: str) -> Stored:
     """Return the hold that was taken under a key."""
     return connection.execute(_BY_KEY, {"asked_key": key}).one()
 
 
-def newest_hold(connection: Connection, run: str) -> Row[Any]:
+def newest_hold(connection: Connection, run: str) -> Stored:
     """Return a run's open hold, or the last one that it had; the run is locked.
 
     Raises:
@@ -36,7 +35,7 @@ def newest_hold(connection: Connection, run: str) -> Row[Any]:
     return row
 
 
-def check_open(hold: Row[Any]) -> None:
+def check_open(hold: Stored) -> None:
     """Make sure that a hold still sets money aside.
 
     Raises:
@@ -47,7 +46,7 @@ def check_open(hold: Row[Any]) -> None:
         raise ConflictError(msg, where=f"run {hold.run!r}", remedy="take a new hold")
 
 
-def end_hold(connection: Connection, hold: Row[Any], *, ending: HoldEnding, author: Author) -> int:
+def end_hold(connection: Connection, hold: Stored, *, ending: HoldEnding, author: Author) -> int:
     """End an open hold, and return what it gives back, micro-dollars; its run is locked."""
     back = purse_of(hold).left
     levels = levels_at(connection, lock_books(connection, hold.path), at=author.at)
@@ -63,7 +62,7 @@ def end_hold(connection: Connection, hold: Row[Any], *, ending: HoldEnding, auth
     return back
 
 
-def purse_of(hold: Row[Any]) -> Purse:
+def purse_of(hold: Stored) -> Purse:
     """Return the money of a stored hold."""
     return Purse(
         amount=hold.amount_micro_usd,
@@ -74,7 +73,7 @@ def purse_of(hold: Row[Any]) -> Purse:
     )
 
 
-def hold_record(row: Row[Any]) -> Hold:
+def hold_record(row: Stored) -> Hold:
     """Return a stored hold as a record."""
     return Hold(
         run=row.run,

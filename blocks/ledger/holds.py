@@ -1,14 +1,14 @@
 """Holds: money set aside for a run on every budget from the root down, or on none."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from blocks.ledger.convert import to_us
-from blocks.ledger.engine import LostRaceError, Store, reads, writes
+from blocks.ledger.engine import LostRaceError, Store, Stored, reads, writes
 from blocks.ledger.hold_rows import (
     check_open,
     end_hold,
@@ -18,8 +18,8 @@ from blocks.ledger.hold_rows import (
     open_hold,
 )
 from blocks.ledger.posting import Author, Book, Line, levels_at, lines_of, lock_books, post
-from blocks.ledger.runs import lock_run
-from blocks.ledger.schema import BUDGET, HOLD, LEG, LIFT
+from blocks.ledger.runs import lock_run, no_such_run
+from blocks.ledger.schema import BUDGET, HOLD, LEG, LIFT, RUN
 from blocks.ledger.tree import no_such_budget
 from lowtide.errors import BadInputError, ConflictError
 from lowtide.ledger.records import Hold, LineKind
@@ -74,11 +74,11 @@ class Holds(Store):
         amount = whole_micro_usd(amount_usd, where=f"hold of run {run!r}")
         ask = f"hold {from_micro(amount)} USD on {budget!r} for run {run!r}"
         author = Author(key=key, ask=ask, actor=actor, reason=reason, at=now)
-        lock_run(connection, run)
+        asked = _lock_ask(connection, run=run, budget=budget)
         if lines_of(connection, author):
             return hold_record(hold_by_key(connection, key))
-        _refuse_second(connection, run)
-        books = _books_of(connection, budget)
+        _refuse_second(asked)
+        books = _books_of(connection, budget, path=asked.budget_path)
         levels = levels_at(connection, books, at=now)
         refused = _admit(connection, levels, run=run, amount=amount, now=now)
         if refused is not None:
@@ -96,12 +96,12 @@ class Holds(Store):
             "price_version": price_version,
             "opened_us": to_us(now),
         }
-        connection.execute(_TAKE, row)
+        taken = connection.execute(_TAKE, row).one()
         line = Line(
             kind=LineKind.HOLD, amount=amount, held=amount, run=run, price_version=price_version
         )
         post(connection, levels, [line], author=author)
-        return hold_record(hold_by_key(connection, key))
+        return hold_record(taken)
 
     @writes
     def top_up(
@@ -147,11 +147,11 @@ class Holds(Store):
         refused = _admit(connection, levels, run=run, amount=amount, now=now)
         if refused is not None:
             return refused
-        changed = {"amount_micro_usd": hold.amount_micro_usd + amount}
-        _change(connection, hold, changed, expires_at=expires_at)
+        total = hold.amount_micro_usd + amount
+        changed = _change(connection, hold, total=total, expires_at=expires_at)
         line = Line(kind=LineKind.TOP_UP, amount=amount, held=amount, run=run)
         post(connection, levels, [line], author=author)
-        return hold_record(newest_hold(connection, run))
+        return hold_record(changed)
 
     @writes
     def shrink(
@@ -196,10 +196,10 @@ class Holds(Store):
         _check_total(hold, total)
         back = hold.amount_micro_usd - total
         levels = levels_at(connection, lock_books(connection, hold.path), at=now)
-        _change(connection, hold, {"amount_micro_usd": total}, expires_at=expires_at)
+        changed = _change(connection, hold, total=total, expires_at=expires_at)
         line = Line(kind=LineKind.SHRINK, amount=-back, held=-back, run=run)
         post(connection, levels, [line], author=author)
-        return hold_record(newest_hold(connection, run))
+        return hold_record(changed)
 
     @writes
     def release(
@@ -256,10 +256,20 @@ class Holds(Store):
         return tuple(hold_record(row) for row in connection.execute(statement))
 
 
-_TAKE = insert(HOLD)
-_PATH = select(BUDGET.c.path).where(
-    BUDGET.c.name == bindparam("asked_budget"), BUDGET.c.retired.is_(False)
+_TAKE = insert(HOLD).returning(*HOLD.c)
+# The run is locked; what is joined to it may be older than the lock. That is found out later: a
+# moved budget when the books are locked, a second hold when it is inserted.
+_ASK = (
+    select(RUN.c.run, BUDGET.c.path.label("budget_path"), HOLD.c.key, HOLD.c.amount_micro_usd)
+    .select_from(RUN)
+    .outerjoin(
+        BUDGET, and_(BUDGET.c.name == bindparam("asked_budget"), BUDGET.c.retired.is_(False))
+    )
+    .outerjoin(HOLD, and_(HOLD.c.run == RUN.c.run, HOLD.c.ended_us.is_(None)))
+    .where(RUN.c.run == bindparam("asked_run"))
+    .with_for_update(of=RUN)
 )
+_CHANGE = update(HOLD).where(HOLD.c.key == bindparam("asked_hold")).returning(*HOLD.c)
 _LIFTS = select(LIFT.c.budget, LIFT.c.amount_micro_usd).where(
     LIFT.c.run == bindparam("asked_run"), LIFT.c.expires_us > bindparam("now_us")
 )
@@ -268,27 +278,35 @@ _UNSETTLED = select(LEG.c.leg).where(
 )
 
 
-def _refuse_second(connection: Connection, run: str) -> None:
-    there = open_hold(connection, run)
-    if there is not None:
-        msg = f"it already holds {from_micro(there.amount_micro_usd)} USD under key {there.key!r}"
+def _lock_ask(connection: Connection, *, run: str, budget: str) -> Stored:
+    asked = {"asked_run": run, "asked_budget": budget}
+    row = connection.execute(_ASK, asked).one_or_none()
+    if row is None:
+        raise no_such_run(run)
+    return row
+
+
+def _refuse_second(asked: Stored) -> None:
+    if asked.key is not None:
+        msg = f"it already holds {from_micro(asked.amount_micro_usd)} USD under key {asked.key!r}"
         remedy = "top up, shrink or release that hold"
-        raise ConflictError(msg, where=f"run {run!r}", remedy=remedy)
+        raise ConflictError(msg, where=f"run {asked.run!r}", remedy=remedy)
 
 
-def _books_of(connection: Connection, budget: str) -> tuple[Book, ...]:
-    path = connection.execute(_PATH, {"asked_budget": budget}).scalar_one_or_none()
+def _books_of(
+    connection: Connection, budget: str, *, path: Sequence[str] | None
+) -> Sequence[Book]:
     if path is None:
         raise no_such_budget(connection, budget)
-    books = tuple(lock_books(connection, path))
-    if not books or books[-1].path != path or books[-1].retired:
+    books = lock_books(connection, path)
+    if books[-1].path != path or books[-1].retired:
         raise LostRaceError  # the tree was rearranged between the two statements
     return books
 
 
 def _admit(
     connection: Connection,
-    levels: tuple[Level, ...],
+    levels: Sequence[Level],
     *,
     run: str,
     amount: int,
@@ -306,18 +324,14 @@ def _admit(
 
 
 def _change(
-    connection: Connection,
-    hold: Row[Any],
-    changed: dict[str, Any],
-    *,
-    expires_at: datetime | None,
-) -> None:
-    if expires_at is not None:
-        changed = {**changed, "expires_us": to_us(expires_at)}
-    connection.execute(update(HOLD).where(HOLD.c.key == hold.key).values(changed))
+    connection: Connection, hold: Stored, *, total: int, expires_at: datetime | None
+) -> Stored:
+    expires_us = hold.expires_us if expires_at is None else to_us(expires_at)
+    changed = {"amount_micro_usd": total, "expires_us": expires_us}
+    return connection.execute(_CHANGE, {"asked_hold": hold.key, **changed}).one()
 
 
-def _check_total(hold: Row[Any], total: int) -> None:
+def _check_total(hold: Stored, total: int) -> None:
     if not hold.charged_micro_usd <= total <= hold.amount_micro_usd:
         msg = "a hold shrinks to a total between what was charged and what is held"
         raise BadInputError(
@@ -330,7 +344,7 @@ def _check_total(hold: Row[Any], total: int) -> None:
         )
 
 
-def _check_settled(connection: Connection, hold: Row[Any]) -> None:
+def _check_settled(connection: Connection, hold: Stored) -> None:
     legs = connection.execute(_UNSETTLED, {"asked_hold": hold.key}).scalars().all()
     if legs:
         msg = f"leg {legs[0]} is not settled, so its money cannot be given back"

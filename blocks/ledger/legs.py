@@ -1,12 +1,11 @@
 """Legs: opened before anything is started, so that whoever comes later knows what to look for."""
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
-from blocks.ledger.engine import Store, reads, writes
+from blocks.ledger.engine import Store, Stored, reads, writes
 from blocks.ledger.runs import check_lease, lock_run
 from blocks.ledger.schema import HOLD, LEG
 from lowtide.errors import BadInputError, ConflictError
@@ -137,7 +136,7 @@ class Legs(Store):
         return leg_of(lock_leg(connection, run, leg))
 
 
-def lock_leg(connection: Connection, run: str, leg: int) -> Row[Any]:
+def lock_leg(connection: Connection, run: str, leg: int) -> Stored:
     """Return a leg's row, its run locked until the transaction ends.
 
     Raises:
@@ -152,7 +151,7 @@ def lock_leg(connection: Connection, run: str, leg: int) -> Row[Any]:
     return row
 
 
-def leg_of(row: Row[Any]) -> LegRow:
+def leg_of(row: Stored) -> LegRow:
     """Return a stored leg as a record."""
     return LegRow(
         run=row.run,
@@ -178,11 +177,11 @@ def leg_of(row: Row[Any]) -> LegRow:
     )
 
 
-def _leg_row(connection: Connection, run: str, leg: int) -> Row[Any] | None:
+def _leg_row(connection: Connection, run: str, leg: int) -> Stored | None:
     return connection.execute(select(LEG).where(LEG.c.run == run, LEG.c.leg == leg)).one_or_none()
 
 
-def _check_terms(there: Row[Any], terms: dict[str, str]) -> None:
+def _check_terms(there: Stored, terms: dict[str, str]) -> None:
     stored = {column: getattr(there, column) for column in terms}
     if stored != terms:
         msg = "the leg was opened on other terms"

@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, true, update
+from sqlalchemy import Connection, bindparam, select, true, update
 
 from blocks.ledger.convert import to_us
-from blocks.ledger.engine import Store, insert_into, reads, writes
+from blocks.ledger.engine import Store, Stored, insert_into, reads, writes
 from blocks.ledger.posting import Author, Book, Line, levels_at, lines_of, lock_books, post
 from blocks.ledger.runs import lock_run
 from blocks.ledger.schema import BALANCE, CROSSING, LIFT
@@ -252,7 +251,7 @@ def _check_ended(level: Level, now: datetime) -> None:
         )
 
 
-def _beyond_approval(book: Row[Any], amount: int) -> Refused:
+def _beyond_approval(book: Stored, amount: int) -> Refused:
     most_usd, asked_usd = from_micro(book.approval_micro_usd_max), from_micro(amount)
     return Refused(
         reason=RefusalReason.BUDGET,

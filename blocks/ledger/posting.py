@@ -10,10 +10,19 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 
 from blocks.ledger.convert import from_us, to_us
-from blocks.ledger.engine import Insert, insert_into
+from blocks.ledger.engine import Insert, Stored, insert_into
 from blocks.ledger.schema import BALANCE, BUDGET, CROSSING, JOURNAL, POSTING
 from lowtide.errors import ConflictError
 from lowtide.ledger.budgets import Mode
@@ -22,7 +31,7 @@ from lowtide.ledger.records import LineKind
 from lowtide.ledger.rules import Level, crossed
 from lowtide.ledger.states import ThresholdOf
 
-Book: TypeAlias = Row[Any]
+Book: TypeAlias = Stored
 """A row of `BUDGET`, locked until the transaction ends."""
 
 
@@ -63,7 +72,7 @@ class Line:
     measured: bool = True
 
 
-def lines_of(connection: Connection, author: Author) -> Sequence[Row[Any]]:
+def lines_of(connection: Connection, author: Author) -> Sequence[Stored]:
     """Return the lines that a key already has: the answer to a repeated question.
 
     Raises:
@@ -88,7 +97,7 @@ def lock_books(connection: Connection, path: Sequence[str]) -> Sequence[Book]:
     Everybody locks in this order, so two writers can wait for each other only where a tree is
     being rearranged; the database then ends one of them, which starts again.
     """
-    return connection.execute(_BOOKS, {"asked_names": list(path)}).all()
+    return connection.execute(_books(len(path)), _names(path)).all()
 
 
 def period_at(book: Book, at: datetime) -> Period:
@@ -98,8 +107,8 @@ def period_at(book: Book, at: datetime) -> Period:
 
 def levels_at(connection: Connection, books: Sequence[Book], *, at: datetime) -> tuple[Level, ...]:
     """Return how budgets stand in the period that a moment lies in, in their order."""
-    asked = {"asked_names": [book.name for book in books], "at_us": to_us(at)}
-    stored = {row.budget: row for row in connection.execute(_BALANCES, asked)}
+    asked = {**_names([book.name for book in books]), "at_us": to_us(at)}
+    stored = {row.budget: row for row in connection.execute(_balances(len(books)), asked)}
     return tuple(_level(book, stored.get(book.name), at=at) for book in books)
 
 
@@ -146,9 +155,12 @@ def post(
         author: Who writes it.
         first_part: Number of the first line among those of the same key.
     """
+    before: Line | None = None
     for part, line in enumerate(lines, start=first_part):
+        if before is not None:
+            levels = [_moved(level, before) for level in levels]
         _post(connection, levels, line, author=author, part=part)
-        levels = [_moved(level, line) for level in levels]
+        before = line
 
 
 def _post(
@@ -156,8 +168,8 @@ def _post(
 ) -> None:
     cells = [_cell(level, line) for level in levels]
     if line.held:
-        path = [level.name for level in levels]
-        connection.execute(_MOVE_HELD, {"asked_names": path, "more_held": line.held})
+        names = _names([level.name for level in levels])
+        connection.execute(_move_held(len(levels)), {**names, "more_held": line.held})
     if line.charged or line.adjusted or any(level.fresh for level in levels):
         ends = [{"period_end_us": to_us(level.period.end)} for level in levels]
         rows = [{**cell, **end} for cell, end in zip(cells, ends, strict=True)]
@@ -182,29 +194,44 @@ def _moved(level: Level, line: Line) -> Level:
 
 
 _LINES = select(JOURNAL).where(JOURNAL.c.key == bindparam("asked_key")).order_by(JOURNAL.c.part)
-_BOOKS = (
-    select(BUDGET)
-    .where(BUDGET.c.name.in_(bindparam("asked_names", expanding=True)))
-    .order_by(BUDGET.c.depth, BUDGET.c.name)
-    .with_for_update()
-)
-# A budget whose period was changed may have two rows for one moment; the later start is meant.
-_BALANCES = (
-    select(BALANCE)
-    .where(
-        BALANCE.c.budget.in_(bindparam("asked_names", expanding=True)),
-        BALANCE.c.period_start_us <= bindparam("at_us"),
-        BALANCE.c.period_end_us > bindparam("at_us"),
-    )
-    .order_by(BALANCE.c.period_start_us)
-)
-_MOVE_HELD = (
-    update(BUDGET)
-    .where(BUDGET.c.name.in_(bindparam("asked_names", expanding=True)))
-    .values(held_micro_usd=BUDGET.c.held_micro_usd + bindparam("more_held"))
-)
 _WRITE = insert(JOURNAL).returning(JOURNAL.c.id)
 _POST = insert(POSTING)
+
+
+# A list of names has a parameter for each, and a statement for each length: the database then
+# meets the same few texts over and over, and SQLAlchemy has nothing to fill in.
+def _names(names: Sequence[str]) -> dict[str, str]:
+    return {f"name_{at}": name for at, name in enumerate(names)}
+
+
+def _among(column: ColumnElement[str], length: int) -> ColumnElement[bool]:
+    return column.in_([bindparam(f"name_{at}") for at in range(length)])
+
+
+@cache
+def _books(length: int) -> Select[*tuple[Any, ...]]:
+    among = select(BUDGET).where(_among(BUDGET.c.name, length))
+    return among.order_by(BUDGET.c.depth, BUDGET.c.name).with_for_update()
+
+
+@cache
+def _balances(length: int) -> Select[*tuple[Any, ...]]:
+    # A budget whose period was changed may have two rows for one moment; the later start is meant.
+    return (
+        select(BALANCE)
+        .where(
+            _among(BALANCE.c.budget, length),
+            BALANCE.c.period_start_us <= bindparam("at_us"),
+            BALANCE.c.period_end_us > bindparam("at_us"),
+        )
+        .order_by(BALANCE.c.period_start_us)
+    )
+
+
+@cache
+def _move_held(length: int) -> Update:
+    more = BUDGET.c.held_micro_usd + bindparam("more_held")
+    return update(BUDGET).where(_among(BUDGET.c.name, length)).values(held_micro_usd=more)
 
 
 @cache
@@ -285,7 +312,7 @@ def _note_crossings(connection: Connection, level: Level, line: Line, *, at: dat
         connection.execute(statement, rows)
 
 
-def _level(book: Book, balance: Row[Any] | None, *, at: datetime) -> Level:
+def _level(book: Book, balance: Stored | None, *, at: datetime) -> Level:
     if balance is None:
         period, charged, adjusted = period_at(book, at), 0, 0
     else:

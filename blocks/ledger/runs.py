@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, true, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, true, update
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
-from blocks.ledger.engine import Store, insert_into, reads, writes
+from blocks.ledger.engine import Store, Stored, insert_into, reads, writes
 from blocks.ledger.schema import EVENT, RUN
 from lowtide.errors import BadInputError, KeyReusedError, StaleOwnerError
 from lowtide.ledger.records import UNFINISHED, Event, Lease, LeaseHeld, RunRow, RunState
@@ -281,19 +281,22 @@ class Runs(Store):
         )
 
 
-def lock_run(connection: Connection, run: str) -> Row[Any]:
-    """Return a run's row, which nobody else can change until the transaction ends.
+def lock_run(connection: Connection, run: str) -> Stored:
+    """Return a run's identity and lease, which nobody else can change until the transaction ends.
 
     Raises:
         BadInputError: there is no such run.
     """
-    statement = select(RUN).where(RUN.c.run == run).with_for_update()
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(_LOCK, {"asked_run": run}).one_or_none()
     if row is None:
-        msg = "no such run in the ledger"
-        remedy = "`lowtide jobs` lists the runs"
-        raise BadInputError(msg, where=f"run {run!r}", remedy=remedy)
+        raise no_such_run(run)
     return row
+
+
+def no_such_run(run: str) -> BadInputError:
+    """Return the error for an id that no run has."""
+    msg, remedy = "no such run in the ledger", "`lowtide jobs` lists the runs"
+    return BadInputError(msg, where=f"run {run!r}", remedy=remedy)
 
 
 def check_lease(connection: Connection, lease: Lease) -> None:
@@ -315,6 +318,13 @@ def check_lease(connection: Connection, lease: Lease) -> None:
         )
 
 
+_LOCK = (
+    select(RUN.c.run, RUN.c.mlflow_run_id, RUN.c.owner, RUN.c.fencing, RUN.c.lease_expires_us)
+    .where(RUN.c.run == bindparam("asked_run"))
+    .with_for_update()
+)
+
+
 def _wanted(
     *, state: str | None = None, name: str | None = None, unfinished: bool = False
 ) -> Sequence[ColumnElement[bool]]:
@@ -326,7 +336,7 @@ def _wanted(
     ]
 
 
-def _run(row: Row[Any]) -> RunRow:
+def _run(row: Stored) -> RunRow:
     return RunRow(
         run=row.run,
         key=row.key,

@@ -8,13 +8,12 @@ that was held for it; it is charged so, unmeasured, and a measurement may still 
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from blocks.ledger.billing import open_bill, settle_leg
 from blocks.ledger.convert import to_us
-from blocks.ledger.engine import Store, reads, writes
+from blocks.ledger.engine import Store, Stored, reads, writes
 from blocks.ledger.hold_rows import end_hold, hold_by_key, hold_record
 from blocks.ledger.posting import Author
 from blocks.ledger.runs import lock_run
@@ -117,7 +116,7 @@ _EXPIRED = (
 
 def _legs(connection: Connection, hold: str) -> tuple[int, ...]:
     """Return the unsettled legs of a hold; those that were withdrawn never started."""
-    rows: list[Row[Any]] = list(connection.execute(_UNSETTLED, {"asked_hold": hold}))
+    rows: list[Stored] = list(connection.execute(_UNSETTLED, {"asked_hold": hold}))
     return tuple(row.leg for row in rows)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from blocks.ledger.convert import from_us, to_us
-from blocks.ledger.engine import Store, reads, writes
+from blocks.ledger.engine import Store, Stored, reads, writes
 from blocks.ledger.posting import Author, Book, Line, levels_at, post
 from blocks.ledger.schema import BALANCE, BUDGET, CROSSING
 from lowtide.errors import BadInputError
@@ -71,6 +71,12 @@ class Trees(Store):
         rows = connection.execute(_LIVE).all()
         return states_at(connection, rows, at=now)
 
+    @reads
+    def budget(self, connection: Connection, name: str, *, now: datetime) -> BudgetState | None:
+        """Return how one budget stands in its current period, if there is one of that name."""
+        rows = connection.execute(_LIVE.where(BUDGET.c.name == name)).all()
+        return next(iter(states_at(connection, rows, at=now)), None)
+
 
 _ORDER = (BUDGET.c.depth, BUDGET.c.name)
 _ALL = select(BUDGET).order_by(*_ORDER).with_for_update()
@@ -94,11 +100,11 @@ def _wanted(budget: Budget, tree: BudgetTree) -> dict[str, Any]:
     }
 
 
-def _same(row: Row[Any], wanted: dict[str, Any]) -> bool:
+def _same(row: Stored, wanted: dict[str, Any]) -> bool:
     return not row.retired and all(getattr(row, name) == value for name, value in wanted.items())
 
 
-def _check_change(row: Row[Any], wanted: dict[str, Any], level: Level, *, source: str) -> None:
+def _check_change(row: Stored, wanted: dict[str, Any], level: Level, *, source: str) -> None:
     where = f"{source}: budget {row.name!r}"
     charged = level.charged_micro_usd
     adjusted = level.limit_micro_usd - row.limit_micro_usd
@@ -126,7 +132,7 @@ def _check_change(row: Row[Any], wanted: dict[str, Any], level: Level, *, source
 
 
 def _write(
-    connection: Connection, row: Row[Any] | None, wanted: dict[str, Any], *, now: datetime
+    connection: Connection, row: Stored | None, wanted: dict[str, Any], *, now: datetime
 ) -> None:
     if row is None:
         fresh = {**wanted, "held_micro_usd": 0, "revision": 1, "retired": False}
@@ -145,7 +151,7 @@ def _write(
 
 def _journal_limit(
     connection: Connection,
-    row: Row[Any] | None,
+    row: Stored | None,
     wanted: dict[str, Any],
     *,
     actor: str,
@@ -168,7 +174,7 @@ def _journal_limit(
     post(connection, levels, [line], author=author)
 
 
-def _retire(connection: Connection, row: Row[Any], *, source: str) -> None:
+def _retire(connection: Connection, row: Stored, *, source: str) -> None:
     if row.held_micro_usd:
         msg = "the budget is left out, but money is held on it"
         raise BadInputError(
@@ -182,14 +188,15 @@ def _retire(connection: Connection, row: Row[Any], *, source: str) -> None:
 
 
 def states_at(
-    connection: Connection, rows: Sequence[Row[Any]], *, at: datetime
+    connection: Connection, rows: Sequence[Stored], *, at: datetime
 ) -> tuple[BudgetState, ...]:
     """Return how budgets stand in the period that a moment lies in, in their order."""
     levels = levels_at(connection, rows, at=at)
     starts = {level.name: to_us(level.period.start) for level in levels}
     crossings: dict[str, list[Crossing]] = {name: [] for name in starts}
-    for row in connection.execute(select(CROSSING).order_by(CROSSING.c.at_us)):
-        if starts.get(row.budget) == row.period_start_us:
+    asked = select(CROSSING).where(CROSSING.c.budget.in_(starts))
+    for row in connection.execute(asked.order_by(CROSSING.c.at_us)):
+        if starts[row.budget] == row.period_start_us:
             crossings[row.budget].append(crossing_of(row))
     return tuple(
         BudgetState(
@@ -222,7 +229,7 @@ def no_such_budget(connection: Connection, budget: str) -> BadInputError:
     )
 
 
-def crossing_of(row: Row[Any]) -> Crossing:
+def crossing_of(row: Stored) -> Crossing:
     """Return a stored crossing as a record."""
     return Crossing(
         budget=row.budget,

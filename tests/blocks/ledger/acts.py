@@ -90,9 +90,15 @@ def held(
 
 
 def open_leg(
-    books: Books, run: str, *, leg: int = 1, now: datetime = NOON, start_by: datetime | None = None
+    books: Books,
+    run: str,
+    *,
+    leg: int = 1,
+    now: datetime = NOON,
+    start_by: datetime | None = None,
+    started_at: datetime | None = NOON,
 ) -> Lease:
-    """Open a leg of a run that holds money."""
+    """Open a leg of a run that holds money, and start it."""
     lease = books.take_lease(run, owner="test", now=now)
     assert isinstance(lease, Lease)
     books.open_leg(
@@ -106,7 +112,7 @@ def open_leg(
         start_by=start_by or now,
         now=now,
     )
-    books.update_leg(run, leg, started_at=now)
+    books.update_leg(run, leg, started_at=started_at)
     return lease
 
 

@@ -208,18 +208,7 @@ def test_a_sample_that_comes_after_the_settlement_bills_nothing(books: Books) ->
 def test_a_leg_that_has_not_started_has_nothing_to_meter(books: Books) -> None:
     set_tree(books, TEAM)
     held(books, "r-1", 4)
-    lease = books.take_lease("r-1", owner="test", now=NOON)
-    books.open_leg(
-        lease,  # pyright: ignore[reportArgumentType]
-        leg=1,
-        where="local",
-        flavor="t4",
-        capacity="spot",
-        price_version="1",
-        limit_s=1,
-        start_by=NOON,
-        now=NOON,
-    )
+    open_leg(books, "r-1", started_at=None)
 
     with pytest.raises(BadInputError, match="has not started"):
         books.meter(
