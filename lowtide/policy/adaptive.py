@@ -62,13 +62,14 @@ def adaptive(seen: Observation) -> Decision:
         return uniform_progress(seen)
     held = _HELD[seen.held]
     slot_s = _slot_s(seen, deadline=seen.deadline)
-    until = seen.now + timedelta(seconds=slot_s)
     regrets = _regrets(
         seen, held=held, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h
     )
     # Among equals the run stays as it is.
     best, second = sorted(regrets, key=lambda choice: (regrets[choice], choice is not held))[:2]
     usd = (regrets[second] - regrets[best]) * slot_s / 3600 * spot_usd_per_h
+    # The longer spot lasts the longer it will: only a change can speak against staying.
+    until = None if best is Holding.SPOT else seen.now + timedelta(seconds=slot_s)
     return Decision(
         action=_ACTION[best], reason=_reason(seen, best=best, second=second, usd=usd), until=until
     )
@@ -93,10 +94,6 @@ def _regrets(
             share=seen.spot.share_at(seen.now),
         ),
     )
-    usual = seen.spot.usual_usd_per_h
-    if usual:
-        # A price above its usual level is expected to fall: this slot is that much dearer.
-        spot += (spot_usd_per_h - usual) / spot_usd_per_h
     regrets = {Holding.NOTHING: nothing, Holding.SPOT: spot, Holding.ON_DEMAND: on_demand}
     if held is not Holding.SPOT and not seen.takes_spot:
         regrets[Holding.SPOT] = math.inf
@@ -129,9 +126,8 @@ def _question(
     slack_slots = math.ceil(max(run_s - seen.work_s, reserve_s(seen)) / slot_s)
     # In steps, so that a forecast that moves a little asks nothing new.
     slack_slots = min(_SLACK_SLOTS_MAX, 8 * math.ceil((slack_slots + 1) / 8))
-    usd_per_h = spot_usd_per_h
-    if usd_per_h != seen.spot.usual_usd_per_h:
-        usd_per_h = math.exp(_PRICE_STEP * round(math.log(usd_per_h) / _PRICE_STEP))
+    # Prices move often and little; the tables need not follow each step.
+    usd_per_h = math.exp(_PRICE_STEP * round(math.log(spot_usd_per_h) / _PRICE_STEP))
     return Question(
         zone=NO_SPOT if seen.terms is CapacityAsk.ON_DEMAND else seen.zone,
         slot_s=slot_s,

@@ -1,8 +1,8 @@
 """What a run has seen of its spot capacity: a summary that one more sighting updates.
 
-A policy needs the age of the present stretch, how much of recent time capacity was there, and what
-it used to cost. All three can be kept up to date without keeping the history, so an observation
-stays small and can be stored with every decision.
+A policy needs the age of the present stretch and how much of recent time capacity was there. Both
+can be kept up to date without keeping the history, so an observation stays small and can be stored
+with every decision.
 """
 
 import math
@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lowtide.policy.zone import MEMORY_S, PRIOR
-
-_PRICE_MEMORY_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +21,6 @@ class Sightings:
         since: When the present stretch began, as far as was seen; aware.
         share: Recent share of time in which it was there, 0 to 1.
         usd_per_h: What it costs now for the whole demand; None: unknown.
-        usual_usd_per_h: What it cost recently, on average.
         seen_at: When somebody last looked; aware.
     """
 
@@ -31,7 +28,6 @@ class Sightings:
     since: datetime | None = None
     share: float = PRIOR.share
     usd_per_h: float | None = None
-    usual_usd_per_h: float | None = None
     seen_at: datetime | None = None
 
     def seen(self, now: datetime, *, available: bool, usd_per_h: float | None) -> "Sightings":
@@ -52,14 +48,12 @@ class Sightings:
             >>> later.since == noon, round(later.share, 2)
             (True, 0.54)
         """
-        usual = self._usual_usd_per_h(now)
         return replace(
             self,
             available=available,
             since=self.since if available == self.available and self.since else now,
             share=self.share_at(now),
             usd_per_h=usd_per_h,
-            usual_usd_per_h=usd_per_h if usual is None else usual,
             seen_at=now,
         )
 
@@ -77,11 +71,3 @@ class Sightings:
     def age_s(self, now: datetime) -> float:
         """Return for how long it has been as it is, seconds; 0 where nobody knows."""
         return 0.0 if self.since is None else (now - self.since).total_seconds()
-
-    def _usual_usd_per_h(self, now: datetime) -> float | None:
-        if self.usd_per_h is None or self.usual_usd_per_h is None or self.seen_at is None:
-            return self.usual_usd_per_h
-        if self.usd_per_h == self.usual_usd_per_h:
-            return self.usual_usd_per_h
-        kept = math.exp(-(now - self.seen_at).total_seconds() / _PRICE_MEMORY_S)
-        return self.usual_usd_per_h * kept + (1 - kept) * self.usd_per_h
