@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo .setup/bin/uv)
 
-.PHONY: help setup run test fast check lint types layers bench down cluster cluster-down system-deps lock schemas
+.PHONY: help setup run test test-cluster fast check lint types layers bench down cluster cluster-down system-deps lock schemas
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -29,11 +29,14 @@ run: setup ## Start the local stack, train the main job, print where to look.
 down: setup ## End what `make run` started.
 	$(BIN)/lowtide down
 
-test: setup ## Run every test, with coverage.
+test: setup ## Run every test but those on a real cluster (make test-cluster), with coverage.
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -m "not cluster"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-cluster: setup ## Run the tests on a real Kubernetes; not yet steady on a busy machine.
+	$(BIN)/pytest -q -m cluster
 
 fast: setup ## Run the tests that need no server and no cluster.
 	HYPOTHESIS_PROFILE=fast $(BIN)/pytest -q -m "not stack and not postgres and not cluster and not slow"

@@ -17,6 +17,9 @@ BINDINGS: dict[str, Any] = {
     ]
 }
 
+# Runs with the cluster's tests: now and then the stand-in server answers before it was told what.
+pytestmark = pytest.mark.cluster
+
 
 def answers(server: Server, *documents: dict[str, Any], code: int = 200) -> None:
     server.state.answers.extend(
