@@ -191,13 +191,39 @@ def refuse_network_file_system(path: Path, *, mounts: Path = Path("/proc/mounts"
 
 
 def prepare(address: URL) -> None:
-    """Make a database ready for its first connection: a SQLite file, in its journal mode."""
+    """Make a database ready for its first connection: a SQLite file, in its journal mode.
+
+    Raises:
+        UnavailableError: the file cannot be opened, is none of SQLite's, or stays busy.
+    """
     if address.get_backend_name() != "sqlite":
         return
     path = Path(str(address.database))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=_WAIT_S_MAX)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=_WAIT_S_MAX)) as connection:
+            _keep_a_write_ahead_log(connection)
+    except (OSError, sqlite3.Error) as error:
+        msg = f"the file {path} cannot be used: {error}"
+        remedy = "name a file that may be written and holds nothing else; nothing was changed"
+        raise UnavailableError(msg, where="ledger", remedy=remedy) from error
+
+
+def _keep_a_write_ahead_log(connection: sqlite3.Connection) -> None:
+    # Of two who change the mode at once, each with the file open for reading, SQLite turns one
+    # away at once, whatever the time-out: the other waits for that one's lock. The one who was
+    # turned away has let go of it, and waits its turn, as it may at the begin of a transaction.
+    for _ in range(_ATTEMPTS_MAX):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.rollback()
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def lock_schema(connection: Connection) -> None:

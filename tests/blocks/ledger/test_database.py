@@ -1,7 +1,7 @@
 """Where the books live: made once, never older or newer than the code, append-only."""
 
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,34 @@ def test_two_who_migrate_at_once_both_succeed(empty_url: str) -> None:
 
     with ThreadPoolExecutor(max_workers=4) as threads:
         assert set(threads.map(migrate, range(4))) == {"0001"}
+
+
+def test_one_who_finds_another_at_the_first_write_waits_for_it(tmp_path: Path) -> None:
+    # SQLite turns away at once whoever changes the journal's mode meanwhile: no time-out counts.
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    books = Books(f"sqlite:///{path}")
+
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        migration = threads.submit(books.migrate)
+        _, waiting = wait([migration], timeout=0.3)
+        other.rollback()
+        other.close()
+
+        assert waiting == {migration}
+        assert migration.result() == "0001"
+    books.close()
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Dear diary, " * 100, encoding="utf-8")
+
+    with pytest.raises(UnavailableError, match=r"notes.txt cannot be used"):
+        Books(f"sqlite:///{path}").migrate()
+
+    assert path.read_text(encoding="utf-8").startswith("Dear diary")
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(books: Books) -> None:
