@@ -1,5 +1,6 @@
 """The answers that several commands give about a run, in the shapes of design §8."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ EXIT_BY_STATE: Mapping[RunState, int] = {
     RunState.REFUSED: EXIT_REFUSED,
     RunState.STOPPED: EXIT_FAILED,
 }
+_SHOWN_MAX = 80
 
 
 def find_run(ledger: Books, named: str) -> RunRow:
@@ -25,20 +27,27 @@ def find_run(ledger: Books, named: str) -> RunRow:
     Raises:
         BadInputError: there is none.
     """
-    import re  # noqa: PLC0415
-
-    row = ledger.run(named) if re.match(RUN_ID_PATTERN, named) else None
+    row = newest_run(ledger, named)
     if row is None:
-        row = next(iter(ledger.runs(name=named, limit=1)), None)
-    if row is None:
-        msg = f"there is no run {named!r}"
-        raise BadInputError(
-            msg,
-            expected="a run's id, or the name of a job that was run",
-            got=named,
-            remedy="`lowtide jobs` lists the runs",
-        )
+        raise no_such_run(named)
     return row
+
+
+def newest_run(ledger: Books, named: str) -> RunRow | None:
+    """Return the run of an id, or the newest one of a job's name; None where there is none."""
+    row = ledger.run(named) if re.match(RUN_ID_PATTERN, named) else None
+    return row or next(iter(ledger.runs(name=named, limit=1)), None)
+
+
+def no_such_run(named: str) -> BadInputError:
+    """Return the error for a name that neither a run nor a job that was run has."""
+    return BadInputError(
+        "there is no such run",
+        where="run",
+        expected="a run's id, or the name of a job that was run",
+        got=repr(named[:_SHOWN_MAX]),
+        remedy="`lowtide jobs` lists the runs",
+    )
 
 
 def run_document(ledger: Books, row: RunRow, *, settings: Settings) -> dict[str, Any]:

@@ -35,9 +35,20 @@ def prepare_ledger(settings: Settings, *, say: Callable[[str], None]) -> Books:
 
 
 def open_ledger(settings: Settings) -> Books:
-    """Return the ledger, made on first use."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    return prepare_ledger(settings, say=lambda _: None)
+    """Return the ledger, made on first use.
+
+    A process that answers many questions, as the MCP server, gets the same one each time: bringing
+    the tables up to date takes longer than most answers.
+    """
+    ledger = _opened.get(settings.ledger_address)
+    if ledger is None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        ledger = prepare_ledger(settings, say=lambda _: None)
+        _opened[settings.ledger_address] = ledger
+    return ledger
+
+
+_opened: dict[str, Books] = {}
 
 
 def price_book(settings: Settings) -> PriceBook:

@@ -11,6 +11,8 @@ from blocks.yaml_files import load_yaml
 from lowtide.errors import BadInputError
 from lowtide.job import TrainingJob, parse_job
 
+_SHOWN_MAX = 80
+
 
 def read_job(named: str | None, *, changes: Sequence[str] = (), settings: Settings) -> TrainingJob:
     """Read the job that a caller means.
@@ -58,24 +60,50 @@ def read_yaml(path: Path) -> object:
     return load_yaml(text, source=str(path))
 
 
+def job_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the jobs in the jobs folder.
+
+    NAME/job.yaml is called NAME, another file beside it NAME/FILE.
+    """
+    files = settings.jobs.glob("*/*.yaml")
+    return tuple(
+        sorted(
+            file.parent.name if file.name == "job.yaml" else f"{file.parent.name}/{file.stem}"
+            for file in files
+        )
+    )
+
+
+def job_path(named: str, *, settings: Settings) -> Path:
+    """Return the file of a job in the jobs folder.
+
+    A program that speaks for somebody else, as an agent, may name the jobs that are there, but no
+    file of its own: a job file holds the command that is run.
+
+    Raises:
+        BadInputError: there is no job of that name.
+    """
+    known = job_names(settings)
+    if named not in known:
+        msg = "there is no such job"
+        raise BadInputError(
+            msg,
+            where="job",
+            expected=f"one of {', '.join(known) or '(none)'}, from {settings.jobs}",
+            got=repr(named[:_SHOWN_MAX]),
+            remedy="name one of them, or set LOWTIDE_JOBS to the folder of your jobs",
+        )
+    folder = settings.jobs / named
+    return folder / "job.yaml" if folder.is_dir() else folder.with_suffix(".yaml")
+
+
 def _find(named: str | None, settings: Settings) -> Path:
     if named is None:
         return settings.job_file
     path = Path(named)
-    if path.suffix in {".yaml", ".yml", ".json"} or path.exists():
+    if path.suffix in {".yaml", ".yml", ".json"} or path.is_file():
         return path
-    found = settings.jobs / named / "job.yaml"
-    if found.is_file():
-        return found
-    known = sorted(file.parent.name for file in settings.jobs.glob("*/job.yaml"))
-    msg = f"there is no job {named!r}"
-    raise BadInputError(
-        msg,
-        where=str(settings.jobs),
-        expected=f"a file, or one of {', '.join(known) or '(none)'}",
-        got=named,
-        remedy="name a job file, or set LOWTIDE_JOBS to the folder of your jobs",
-    )
+    return job_path(named, settings=settings)
 
 
 def _changed(document: object, change: str) -> dict[str, Any]:

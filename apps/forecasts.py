@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from apps.answers import find_run
-from apps.books import open_ledger
+from apps.answers import newest_run, no_such_run
+from apps.books import open_ledger, price_book
+from apps.files import job_names, job_path, read_job
+from blocks.ledger import Books
 from blocks.settings import Settings
 from blocks.world import open_world
+from lowtide.errors import BadInputError
 from lowtide.forecast import breach_probability
 from lowtide.job import parse_job
 from lowtide.legs import Capacity
@@ -16,22 +19,36 @@ from lowtide.progress import Progress
 from lowtide.verdict import Refused
 from tasks.forecast import Outlook, outlook, progress_of
 
+_EPOCHS_MAX = 1_000_000
+
 
 def forecast_document(named: str, *, remaining_epochs: int | None) -> dict[str, Any] | Refused:
     """Return the `forecast` document.
 
     Args:
-        named: A run's id, or a job's name: its newest run.
+        named: A run's id, or a job's name: its newest run, else its file.
         remaining_epochs: Epochs still to train; None: what is left of the run.
 
     Returns:
         The document, or why there is no forecast.
 
     Raises:
-        BadInputError: there is no such run.
+        BadInputError: there is no such run and no such job, or the epochs are no count.
     """
+    if remaining_epochs is not None and not 0 <= remaining_epochs <= _EPOCHS_MAX:
+        msg = "nothing can be forecast for them"
+        raise BadInputError(
+            msg,
+            where="remaining_epochs",
+            expected=f"0 to {_EPOCHS_MAX}",
+            got=str(remaining_epochs),
+            remedy="give a number of epochs",
+        )
     settings = Settings()
-    row = find_run(open_ledger(settings), named)
+    ledger = open_ledger(settings)
+    row = newest_run(ledger, named)
+    if row is None:
+        return _of_file(ledger, named, remaining_epochs=remaining_epochs, settings=settings)
     job = parse_job(row.job, source=row.run)
     with closing(open_world(settings)) as world:
         progress = progress_of(world, row.run, job)
@@ -54,8 +71,29 @@ def forecast_document(named: str, *, remaining_epochs: int | None) -> dict[str, 
         )
 
 
+def _of_file(
+    ledger: Books, named: str, *, remaining_epochs: int | None, settings: Settings
+) -> dict[str, Any] | Refused:
+    """Forecast a job that never ran, from its file."""
+    if named not in job_names(settings):
+        raise no_such_run(named)
+    job = read_job(str(job_path(named, settings=settings)), settings=settings)
+    if remaining_epochs is not None:
+        job = job.model_copy(update={"epochs": remaining_epochs})
+    ahead = outlook(
+        ledger,
+        job,
+        book=price_book(settings),
+        capacity=Capacity.ON_DEMAND,
+        now=datetime.now(UTC),
+    )
+    if isinstance(ahead, Refused):
+        return ahead
+    return _document(None, ahead, None, left_usd=None)
+
+
 def _document(
-    run: str, ahead: Outlook, progress: Progress | None, *, left_usd: Decimal | None
+    run: str | None, ahead: Outlook, progress: Progress | None, *, left_usd: Decimal | None
 ) -> dict[str, Any]:
     time, cost = ahead.time, ahead.cost_usd
     left_s = time.time_remaining_s

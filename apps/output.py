@@ -17,17 +17,52 @@ EXIT_REFUSED = 3
 
 
 def document(schema: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body as a document of design §8, with its schema and the time it was made."""
-    return {
-        "schema": f"lowtide.{schema}/1",
-        "generated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        **body,
+    """Return a body as a document of design §8, with its schema and the time it was made.
+
+    Args:
+        schema: Name of the document, as in check.
+        body: Its keys; money may be `Decimal`, times `datetime`.
+
+    Returns:
+        Plain JSON values only: every door sends this very document.
+    """
+    made_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    whole = {"schema": f"lowtide.{schema}/1", "generated_at": made_at, **body}
+    ready: dict[str, Any] = json.loads(json.dumps(whole, default=_plain, allow_nan=False))
+    return ready
+
+
+def failure(error: LowtideError) -> dict[str, Any]:
+    """Return what went wrong as a document."""
+    return document("error", {"error": error.document()})
+
+
+def refusal(refused: Refused) -> dict[str, Any]:
+    """Return a "no" as a document: why, how much is lacking, what can be done."""
+    error = {
+        "kind": f"refused-{refused.reason.value}",
+        "message": refused.message,
+        "where": refused.budget,
+        "expected": None,
+        "got": None,
+        "remedy": refused.remedy,
     }
+    return document("error", {"error": error, "gap_usd": refused.gap_usd, "options": []})
+
+
+def refusal_text(refused: Refused) -> str:
+    """Return a "no" as a sentence."""
+    return f"refused: {refused.message}; {refused.remedy}"
 
 
 def emit(schema: str, body: Mapping[str, Any]) -> None:
     """Print one JSON document on standard output."""
-    print(json.dumps(document(schema, body), default=_plain, allow_nan=False))
+    emit_document(document(schema, body))
+
+
+def emit_document(ready: Mapping[str, Any]) -> None:
+    """Print a document that is whole already on standard output."""
+    print(json.dumps(ready, allow_nan=False))
 
 
 def notice(text: str) -> None:
@@ -46,7 +81,7 @@ def fail(error: LowtideError, *, as_json: bool) -> int:
         2 for input that the caller can mend, else 1.
     """
     if as_json:
-        emit("error", {"error": error.document()})
+        emit_document(failure(error))
     else:
         notice(f"lowtide: {error}")
     return EXIT_BAD_INPUT if isinstance(error, BadInputError | ConflictError) else EXIT_FAILED
@@ -60,17 +95,9 @@ def refuse(refused: Refused, *, as_json: bool) -> int:
         as_json: Whether a program reads the answer.
     """
     if as_json:
-        error = {
-            "kind": f"refused-{refused.reason.value}",
-            "message": refused.message,
-            "where": refused.budget,
-            "expected": None,
-            "got": None,
-            "remedy": refused.remedy,
-        }
-        emit("error", {"error": error, "gap_usd": refused.gap_usd, "options": []})
+        emit_document(refusal(refused))
     else:
-        notice(f"lowtide: refused: {refused.message}; {refused.remedy}")
+        notice(f"lowtide: {refusal_text(refused)}")
     return EXIT_REFUSED
 
 

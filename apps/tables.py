@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from apps.texts import check_text
 from lowtide.check import Check
 from lowtide.compare import Comparison
 from lowtide.money import show_usd
@@ -11,16 +12,7 @@ from lowtide.words import show_duration
 
 def print_check(found: Check) -> None:
     """Print the answer to `lowtide check`."""
-    forecast = found.forecast_usd
-    print(f"budget         {show_usd(found.budget_usd)}")
-    print(
-        f"forecast cost  {show_usd(forecast.p50)}  "
-        f"({show_usd(forecast.p10)} to {show_usd(forecast.p90)}; hold {show_usd(found.quote.hold_usd)})"
-    )
-    print(f"utilisation    {found.utilisation_pct} %")
-    over = f", over by {show_usd(found.over_usd)}" if found.over_usd else ""
-    print(f"status         {'feasible' if found.feasible else 'not feasible' + over}")
-    print(f"rests on       {found.quote.time.explanation}")
+    print(check_text(found))
     if not found.options:
         return
     table = Table("", "option", "cost", "saves", "fits", "what it does and assumes")

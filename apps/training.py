@@ -84,8 +84,15 @@ class Training:
         notice(f"run {self.run} of {self.ask.job.name}; the flow's log is {log}")
         return self._show(alive=lambda: process.poll() is None, as_json=as_json, log=log)
 
-    def hand_over(self, *, as_json: bool) -> int:
-        """Let the worker run the flow, and return at once."""
+    def hand_over(self) -> dict[str, Any]:
+        """Let the worker run the flow, and return at once.
+
+        Returns:
+            The beginning of a `train` document: the run, the flow run, the state "submitted".
+
+        Raises:
+            UnavailableError: Prefect or MLflow is not running.
+        """
         from prefect.deployments import run_deployment  # noqa: PLC0415 - needs the API's address
 
         self._use_stack()
@@ -96,12 +103,7 @@ class Training:
             as_subflow=False,
             idempotency_key=f"{self.run}:{self._attempt()}",
         )
-        if as_json:
-            emit("train", {"run": self.run, "flow_run_id": str(flow_run.id), "state": "submitted"})
-        else:
-            print(f"run {self.run} submitted as flow run {flow_run.name}")
-            print(f"look at it:  lowtide jobs show {self.run}")
-        return EXIT_DONE
+        return {"run": self.run, "flow_run_id": str(flow_run.id), "state": "submitted"}
 
     def _attempt(self) -> int:
         """Return how often the run was taken over when this request is first made.

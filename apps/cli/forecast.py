@@ -23,20 +23,13 @@ def forecast(
     """Forecast the time and money that a run still needs, or that the job's next run would."""
     from apps.forecasts import forecast_document  # noqa: PLC0415
     from apps.output import emit, refuse  # noqa: PLC0415
-    from lowtide.money import show_usd  # noqa: PLC0415
+    from apps.texts import forecast_text  # noqa: PLC0415
     from lowtide.verdict import Refused  # noqa: PLC0415
-    from lowtide.words import show_duration  # noqa: PLC0415
 
     document = forecast_document(run, remaining_epochs=remaining_epochs)
     if isinstance(document, Refused):
         raise typer.Exit(refuse(document, as_json=json))
     if json:
         emit("forecast", document)
-        return
-    time, cost = document["time_remaining_s"], document["cost_usd"]
-    print(f"{document['run'] or run}: {document['epochs_remaining']} epochs remaining")
-    print(
-        f"time  {show_duration(time['p50'])}  ({show_duration(time['p10'])} to {show_duration(time['p90'])})"
-    )
-    print(f"cost  {show_usd(cost['p50'])}  ({show_usd(cost['p10'])} to {show_usd(cost['p90'])})")
-    print(document["explanation"])
+    else:
+        print(forecast_text(document, named=run))

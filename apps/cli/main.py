@@ -1,10 +1,7 @@
 """Puts the commands together, and turns whatever goes wrong into one sentence and an exit code."""
 
 import sys
-import traceback
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -92,26 +89,15 @@ def _explained(error: Exception) -> LowtideError:
             remedy = "`lowtide --help` lists the commands; `lowtide COMMAND --help` its options"
             return BadInputError(_usage(error), remedy=remedy)
         case _:
-            return _bug(error)
+            from apps.crashes import explained  # noqa: PLC0415 - only where something broke
+
+            return explained(error)
 
 
 def _usage(error: TyperException) -> str:
     # Typer's own errors carry their sentence in `format_message`; asking for nothing carries help.
     message = getattr(error, "format_message", None)
     return str(message()) if callable(message) else str(error)
-
-
-def _bug(error: Exception) -> LowtideError:
-    from blocks.settings import Settings  # noqa: PLC0415 - only where something broke
-
-    folder = Settings().home / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    path: Path = folder / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.log"
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return LowtideError(
-        f"a bug in lowtide: {type(error).__name__}: {error}",
-        remedy=f"the details are in {path}; running the same command again is safe",
-    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,15 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a job within its budget; without --wait a worker does it, and this returns at once."""
+    from apps.output import emit  # noqa: PLC0415
     from apps.training import Training  # noqa: PLC0415 - imports Prefect
 
     training = Training.asked(job, changes=set_, key=key, new=new)
-    raise typer.Exit(training.wait(as_json=json) if wait else training.hand_over(as_json=json))
+    if wait:
+        raise typer.Exit(training.wait(as_json=json))
+    submitted = training.hand_over()
+    if json:
+        emit("train", submitted)
+    else:
+        print(f"run {submitted['run']} submitted as flow run {submitted['flow_run_id']}")
+        print(f"look at it:  lowtide jobs show {submitted['run']}")

@@ -1,0 +1,153 @@
+"""The shapes of the documents that tools answer with, as design §8 has them, for JSON Schema.
+
+Nothing is built from these: the documents come from what they describe, and the tests hold every
+real one against its shape.
+"""
+
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+
+class UsdSpread(TypedDict):
+    """An amount with its doubt: US dollars as text, six places."""
+
+    p10: str
+    p50: str
+    p90: str
+
+
+class Spread(TypedDict):
+    """A number with its doubt."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+class Moments(TypedDict):
+    """A moment with its doubt, RFC 3339."""
+
+    p10: str
+    p50: str
+    p90: str
+
+
+class Document(TypedDict):
+    """What every document begins with."""
+
+    schema: str
+    generated_at: str
+
+
+class OptionShape(TypedDict):
+    """Another way to run a job, priced."""
+
+    rank: int
+    kind: str
+    flavor: str
+    capacity: str
+    start: str
+    finish: Moments
+    cost_usd: UsdSpread
+    hold_usd: str
+    saves_usd: str
+    meets_deadline: bool | None
+    fits_budget: bool
+    why: str
+    change: dict[str, Any]
+
+
+class CheckDocument(Document):
+    """Does it fit, and what would."""
+
+    feasible: bool
+    budget_usd: str
+    epochs: int
+    batch_size: int
+    forecast_usd: UsdSpread
+    over_usd: str
+    hold_usd: str
+    utilisation_pct: float
+    calibrated: bool
+    based_on: str
+    reason: str
+    finish: Moments
+    options: list[OptionShape]
+
+
+class ForecastDocument(Document):
+    """What is left of a run, or what more epochs of a job take."""
+
+    run: str | None
+    epochs_done: int
+    epochs_remaining: int
+    time_remaining_s: Spread
+    cost_usd: UsdSpread
+    calibrated: bool
+    based_on: str
+    explanation: str
+    breach_probability: float | None
+    breach_reason: str | None
+
+
+class RecommendationShape(TypedDict):
+    """One change for the next run."""
+
+    kind: str
+    description: str
+    saving_usd: UsdSpread
+    saving_pct: float
+    confidence: Literal["high", "medium", "low"]
+    confidence_reason: str
+    evidence: dict[str, Any]
+    risk: str
+    action: str
+
+
+class RecommendDocument(Document):
+    """What would have made a run cheaper."""
+
+    run: str
+    cost_usd: str
+    recommendations: list[RecommendationShape]
+    combined_saving_usd: UsdSpread
+    notes: list[str]
+
+
+class ConfigShape(TypedDict):
+    """One configuration."""
+
+    index: int
+    config: dict[str, Any]
+    time_s: Spread | None
+    cost_usd: UsdSpread | None
+    metric: Spread | None
+    pareto: bool
+    feasible: bool
+    reason: str | None
+
+
+class CompareDocument(Document):
+    """Configurations of a job, side by side."""
+
+    configs: list[ConfigShape]
+    goodness_by: Literal["metric", "epochs"]
+
+
+class TrainDocument(Document):
+    """A training that was handed over to the worker."""
+
+    run: str
+    flow_run_id: str
+    state: str
+
+
+def schema_of_shape(shape: type) -> dict[str, Any]:
+    """Return the JSON Schema of a shape; it knows all keys of each object."""
+    schema = TypeAdapter(shape).json_schema()
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "properties" in part:
+            part["additionalProperties"] = False
+    return schema

@@ -1,0 +1,353 @@
+"""The tools that agents have, typed, over the same calls as the command line.
+
+Every door that speaks for somebody else (the MCP server, the agent, the REPL) takes its tools from
+`TOOLS` and calls them through `answer`: parameters are checked against one model, the answer's
+document is the one that the command prints with `--json`, and whatever goes wrong is an answer too.
+A tool that spends answers with a `Spending` first: checked and priced, not started.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import FunctionType
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+
+from apps import output, texts
+from apps.crashes import explained
+from apps.files import job_path
+from apps.questions import advice_on, check_budget, compare_texts
+from apps.shapes import (
+    CheckDocument,
+    CompareDocument,
+    ForecastDocument,
+    RecommendDocument,
+    TrainDocument,
+    schema_of_shape,
+)
+from apps.trainings import Spending, prepare_training
+from blocks.settings import Settings
+from lowtide.documents import Amount, explain, number_from_yaml
+from lowtide.errors import BadInputError
+from lowtide.verdict import Refused
+
+Outcome: TypeAlias = Literal["done", "refused", "failed"]
+
+_USD_MAX = 1_000_000_000
+_TEXT_MAX = 200
+_CONFIGS_TEXT_MAX = 200_000
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Usd: TypeAlias = Annotated[
+    Amount,
+    Field(gt=0, le=_USD_MAX),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": _USD_MAX}),
+]
+# The bounds come before the check for `true`, so that they reach the JSON Schema.
+_Number = BeforeValidator(number_from_yaml)
+Epochs: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000), _Number]
+EpochsLeft: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000), _Number]
+BatchSize: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000), _Number]
+JobName: TypeAlias = Annotated[str, Field(min_length=1, max_length=_TEXT_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a tool says.
+
+    Attributes:
+        document: Plain JSON, whole: what the command prints with `--json`. Money is exact.
+        text: The same in a few lines; money is rounded for people.
+        outcome: done; refused, a "no" with what would help; failed, with what to correct.
+    """
+
+    document: Mapping[str, Any]
+    text: str
+    outcome: Outcome = "done"
+
+
+def check_training_budget(
+    budget_usd: Annotated[Usd, Field(description="What there is, US dollars.")],
+    epochs: Annotated[Epochs | None, Field(description="Epochs; left out: the job's.")] = None,
+    batch_size: Annotated[
+        BatchSize | None, Field(description="Samples in one step; left out: the job's.")
+    ] = None,
+    job: Annotated[
+        JobName | None, Field(description="Name of a job; left out: the default job.")
+    ] = None,
+) -> Answer:
+    """Say whether a training fits a budget, by how much not, and what would fit instead.
+
+    Use it before a training is started, and whenever somebody names a sum of money. The forecast
+    cost is the middle (p50); the verdict is taken on the hold, the upper forecast that a budget
+    must be able to set aside. Each option is priced and says what it changes. US dollars. It
+    starts nothing and holds nothing. Refused where the duration or the price is not known.
+    """
+    found = check_budget(
+        _path_of(job), budget=str(budget_usd), epochs=epochs, batch_size=batch_size
+    )
+    if isinstance(found, Refused):
+        return refused(found)
+    text = "\n".join(part for part in (texts.check_text(found), texts.options_text(found)) if part)
+    return Answer(document=output.document("check", found.document()), text=text)
+
+
+def forecast_training_cost(
+    job_name: Annotated[
+        JobName,
+        Field(description="Name of a job (its newest run, else its file), or a run's id."),
+    ],
+    remaining_epochs: Annotated[
+        EpochsLeft | None,
+        Field(description="Epochs still to train; left out: what is left of the run."),
+    ] = None,
+) -> Answer:
+    """Forecast the time and money that a run, or more epochs of a job, will still take.
+
+    Use it for "how long, how much, will it fit". Seconds and US dollars, each as p10, p50, p90;
+    `calibrated` says whether past errors stand behind the range. Refused where nothing is known
+    of an epoch's duration.
+    """
+    from apps.forecasts import forecast_document  # noqa: PLC0415 - imports Prefect
+
+    found = forecast_document(job_name, remaining_epochs=remaining_epochs)
+    if isinstance(found, Refused):
+        return refused(found)
+    document = output.document("forecast", found)
+    return Answer(document=document, text=texts.forecast_text(document, named=job_name))
+
+
+def recommend_cost_optimization(
+    run_id: Annotated[JobName, Field(description="A run's id, or a job's name: its newest run.")],
+) -> Answer:
+    """Recommend what would have made a finished run cheaper, each with saving, risk and action.
+
+    Use it after a training. Savings are estimates in US dollars, priced on the run itself, with
+    the evidence and a confidence; they overlap, so `combined_saving_usd` is not their sum. An
+    error says why a run can teach nothing: unknown, unfinished, or MLflow does not answer.
+    """
+    advice = advice_on(run_id)
+    return Answer(
+        document=output.document("recommend", advice.document()), text=texts.advice_text(advice)
+    )
+
+
+def compare_training_configs(
+    config_json: Annotated[
+        str,
+        Field(
+            min_length=2,
+            max_length=_CONFIGS_TEXT_MAX,
+            description=(
+                "JSON list of configurations, each with any of epochs, batch_size, flavor, "
+                'capacity, priority, as in [{"epochs": 2, "batch_size": 64}].'
+            ),
+        ),
+    ],
+    job: Annotated[
+        JobName | None, Field(description="Name of a job; left out: the default job.")
+    ] = None,
+) -> Answer:
+    """Compare up to 1,000 configurations of a job by time, cost and expected metric.
+
+    Use it to choose between settings. Seconds and US dollars; `pareto` marks those that nothing
+    beats. An error names the entry that cannot be read.
+    """
+    found = compare_texts(config_json, job=_path_of(job), source="config_json")
+    if isinstance(found, Refused):
+        return refused(found)
+    return Answer(
+        document=output.document("compare", found.document()), text=texts.comparison_text(found)
+    )
+
+
+def trigger_training_job(  # noqa: PLR0917 - a typed line gives the first ones by position
+    job: Annotated[
+        JobName, Field(description='Name of a job, or one sentence: "NAME with N epochs".')
+    ],
+    epochs: Annotated[Epochs | None, Field(description="Epochs; left out: the job's.")] = None,
+    batch_size: Annotated[
+        BatchSize | None, Field(description="Samples in one step; left out: the job's.")
+    ] = None,
+    capacity: Annotated[
+        Literal["on-demand", "spot", "any"] | None, Field(description="On which terms it runs.")
+    ] = None,
+    policy: Annotated[
+        Literal["run-now", "off-peak", "greedy", "uniform-progress", "adaptive"] | None,
+        Field(description="Rule that decides when it runs."),
+    ] = None,
+    priority: Annotated[
+        Literal["urgent", "normal", "background"] | None,
+        Field(description="Order in the queue; it multiplies the price."),
+    ] = None,
+    max_usd: Annotated[
+        Usd | None, Field(description="The most that this run may cost, US dollars.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=_TEXT_MAX,
+            description="Your own name for this request; the same key twice is the same run.",
+        ),
+    ] = None,
+) -> Spending | Answer:
+    """Start a training. It spends money: only when the user asked for this very training.
+
+    The gate holds the upper forecast on every budget above the job first; a training that does
+    not fit is refused there and nothing is spent. Without a key, an unfinished run of the very
+    same job is gone on with. The answer has the run's id; `forecast_training_cost` follows it.
+    """
+    found = prepare_training(
+        job,
+        epochs=epochs,
+        batch_size=batch_size,
+        capacity=capacity,
+        policy=policy,
+        priority=priority,
+        key=key,
+        **{"budget.max_usd": max_usd},
+    )
+    return refused(found) if isinstance(found, Refused) else found
+
+
+def _path_of(job: str | None) -> str | None:
+    return None if job is None else str(job_path(job, settings=Settings()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One tool, as a door offers it.
+
+    Attributes:
+        call: The function; it checks nothing that its parameters' types say.
+        output: Shape of the document.
+        spends: Whether it can cost money.
+        words: The parameter that takes all words of a typed line; None: one word each.
+    """
+
+    call: FunctionType
+    output: type
+    spends: bool = False
+    words: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the tool."""
+        return self.call.__name__
+
+    @property
+    def description(self) -> str:
+        """What it is for, when to use it, its units and errors."""
+        return inspect.getdoc(self.call) or ""
+
+    @cached_property
+    def arguments(self) -> type[BaseModel]:
+        """The model that checks its parameters."""
+        hints = get_type_hints(self.call, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (hints[name], ... if each.default is each.empty else each.default)
+            for name, each in inspect.signature(self.call).parameters.items()
+        }
+        return create_model(self.name, __config__=_CLOSED, **fields)
+
+    def input_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of its parameters."""
+        return self.arguments.model_json_schema()
+
+    def output_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of its document; a refusal and an error have their own."""
+        return schema_of_shape(self.output)
+
+
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool(call=check_training_budget, output=CheckDocument),
+        Tool(call=forecast_training_cost, output=ForecastDocument),
+        Tool(call=recommend_cost_optimization, output=RecommendDocument),
+        Tool(call=compare_training_configs, output=CompareDocument),
+        Tool(call=trigger_training_job, output=TrainDocument, spends=True, words="job"),
+    )
+}
+
+
+def ask(name: str, arguments: Mapping[str, object]) -> Answer | Spending:
+    """Call a tool; what goes wrong is an answer, never an exception.
+
+    Args:
+        name: The tool.
+        arguments: Its parameters by name, as they came.
+
+    Returns:
+        The answer; for a tool that spends, what would be started, until `start` is called.
+    """
+    try:
+        tool = _tool(name)
+        try:
+            parsed = tool.arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise _explained(error, tool) from None
+        values = {key: getattr(parsed, key) for key in tool.arguments.model_fields}
+        found: Answer | Spending = tool.call(**values)
+    except Exception as error:  # noqa: BLE001 - a door shows no traceback
+        return failed(error)
+    return found
+
+
+def start(spending: Spending) -> Answer:
+    """Start a training that was asked for; what goes wrong is an answer."""
+    try:
+        document = output.document("train", spending.submit())
+    except Exception as error:  # noqa: BLE001 - a door shows no traceback
+        return failed(error)
+    run = document["run"]
+    text = (
+        f"run {run} submitted: {spending.question}\n"
+        f"the gate holds the money first, or refuses; follow it: lowtide jobs show {run}"
+    )
+    return Answer(document=document, text=text)
+
+
+def failed(error: Exception) -> Answer:
+    """Return what went wrong as an answer."""
+    told = explained(error)
+    return Answer(document=output.failure(told), text=str(told), outcome="failed")
+
+
+def refused(refusal: Refused) -> Answer:
+    """Return a "no" as an answer."""
+    return Answer(
+        document=output.refusal(refusal), text=output.refusal_text(refusal), outcome="refused"
+    )
+
+
+def _tool(name: str) -> Tool:
+    tool = TOOLS.get(name)
+    if tool is None:
+        msg = "there is no such tool"
+        known = ", ".join(TOOLS)
+        raise BadInputError(msg, expected=f"one of {known}", got=repr(name[:_TEXT_MAX]))
+    return tool
+
+
+def _explained(error: ValidationError, tool: Tool) -> BadInputError:
+    found = explain(error, source=tool.name, schema=None)
+    if found.remedy == "change the key":
+        found.remedy = "correct the parameter"
+    if error.errors()[0]["type"] == "extra_forbidden":
+        found.message = found.message.replace("unknown key", "unknown parameter")
+        found.expected = f"one of {', '.join(tool.arguments.model_fields)}"
+    elif error.errors()[0]["type"] == "missing":
+        found.message = found.message.replace("the key", "the parameter")
+    return found
