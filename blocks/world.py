@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.clock import Clock
+from blocks.events import Events
 from blocks.ledger import Books
 from blocks.ledger.book import Operations
 from blocks.local.cluster import LocalCluster
@@ -33,6 +34,7 @@ class World(BaseModel):
     scheduler: Scheduler = Field(
         default_factory=Scheduler, description="What starts a deferred run again."
     )
+    events: Events = Field(default_factory=Events, description="Who is told what happened.")
     checkpoints: Path = Field(description="Folder of the runs' checkpoints.")
     reports: Path = Field(description="Folder of the runs' reports.")
 

@@ -1,9 +1,11 @@
 """The gate: money is set aside before anything is planned, or the run is refused."""
 
 from datetime import timedelta
+from typing import Any
 
 from blocks.ledger import Hold
 from blocks.world import World
+from lowtide.announcements import EventName
 from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
 from lowtide.limits import hold_price
@@ -11,6 +13,7 @@ from lowtide.money import quantize_usd, show_usd
 from lowtide.prices import Demand, PriceUnknownError
 from lowtide.verdict import RefusalReason, Refused
 from tasks import log
+from tasks.announce import announce, announce_thresholds
 from tasks.claim import Owned
 from tasks.effect import effect
 from tasks.forecast import outlook, progress_of
@@ -34,7 +37,27 @@ def check_budget(world: World, owned: Owned) -> Hold | Refused:
     world.ledger.set_run_state(
         owned.lease, owned.run, state=state, message=message, now=world.now()
     )
+    if isinstance(verdict, Refused):
+        announce(
+            world,
+            owned,
+            EventName.RUN_REFUSED,
+            occurrence=f"hold-{owned.lease.fencing}",
+            body=refusal_body(verdict),
+        )
+    announce_thresholds(world)
     return verdict
+
+
+def refusal_body(refused: Refused) -> dict[str, Any]:
+    """Return a refusal as a document: what is short, why, and what to do about it."""
+    return {
+        "reason": refused.reason.value,
+        "message": refused.message,
+        "remedy": refused.remedy,
+        "short_of": refused.budget,
+        "gap_usd": None if refused.gap_usd is None else str(refused.gap_usd),
+    }
 
 
 def _hold(world: World, owned: Owned) -> Hold | Refused:

@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta
 
 from blocks.world import World
+from lowtide.announcements import EventName
 from lowtide.ask import TrainAsk
 from lowtide.events import EventKind
 from lowtide.ledger.records import RunState
 from lowtide.money import ZERO_USD
 from tasks import log
+from tasks.announce import announce
 from tasks.budget import ACTOR, HOLD_SLACK, START_WITHIN
 from tasks.claim import Owned
 from tasks.effect import effect
@@ -56,6 +58,13 @@ def defer_run(world: World, owned: Owned, *, until: datetime, reason: str) -> bo
     message = f"{reason}; starts at {until:%Y-%m-%d %H:%M} UTC"
     world.ledger.set_run_state(
         owned.lease, owned.run, state=RunState.DEFERRED, message=message, now=now
+    )
+    announce(
+        world,
+        owned,
+        EventName.RUN_DEFERRED,
+        occurrence=f"defer-{number}",
+        body={"until": until.isoformat(), "reason": reason},
     )
     return True
 

@@ -19,6 +19,7 @@ from lowtide.money import ZERO_USD, quantize_usd
 from lowtide.progress import Progress
 from lowtide.verdict import Refused
 from tasks import log, show
+from tasks.announce import announce_thresholds
 from tasks.bill import Bill
 from tasks.budget import HOLD_SLACK
 from tasks.claim import Owned
@@ -169,6 +170,7 @@ class _Watch:
             actor=ACTOR,
             reason="metered while it runs",
         )
+        announce_thresholds(self.world)
         self.metered_at = now
 
 

@@ -10,14 +10,16 @@ from datetime import datetime
 from blocks.ledger import LegRow
 from blocks.tracking import RunStatus
 from blocks.world import World
+from lowtide.announcements import EventName
 from lowtide.errors import UnavailableError
 from lowtide.events import EventKind
 from lowtide.ledger.records import RunState, Stretch
 from lowtide.legs import LegEnd
-from lowtide.money import show_usd
+from lowtide.money import ZERO_USD, show_usd
 from lowtide.progress import Progress, fault_message
 from lowtide.steps import Outcome, outcome_of
 from tasks import log
+from tasks.announce import announce, announce_thresholds
 from tasks.bill import Bill
 from tasks.claim import Owned
 from tasks.effect import effect
@@ -69,6 +71,14 @@ def _settle_leg(world: World, owned: Owned, leg: LegRow) -> None:
     )
     world.ledger.update_leg(owned.run, leg.leg, settled_at=now)
     world.runner.forget(owned.run, leg.leg)
+    if leg.end is LegEnd.PREEMPTED:
+        announce(
+            world,
+            owned,
+            EventName.LEG_PREEMPTED,
+            occurrence=f"leg-{leg.leg}",
+            body={"leg": leg.leg, "capacity": leg.capacity.value, "reason": leg.reason},
+        )
 
 
 def _costs(bill: Bill, leg: LegRow) -> Sequence[Stretch] | None:
@@ -100,6 +110,20 @@ def _finish(world: World, owned: Owned, outcome: Outcome) -> None:
         message=_message(world, owned, outcome, progress),
         now=now,
     )
+    row = world.ledger.run(run)
+    announce(
+        world,
+        owned,
+        EventName.RUN_SETTLED,
+        occurrence="settled",
+        body={
+            "outcome": outcome.value,
+            "message": "" if row is None else row.message,
+            "charged_usd": str(sum((leg.charged_usd for leg in world.ledger.legs(run)), ZERO_USD)),
+            "released_usd": str(released_usd),
+        },
+    )
+    announce_thresholds(world)
     log.say(f"{run} {outcome.value}; {show_usd(released_usd)} released")
 
 

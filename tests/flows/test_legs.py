@@ -1,6 +1,7 @@
 """A run of several legs, on a clock that is moved: preempted, failed, lost, out of money."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from prefect.client.schemas.objects import State
 from blocks.settings import Settings
 from blocks.world import World
 from flows.train import train
+from lowtide.announcements import Announcement, EventName
 from lowtide.ask import TrainAsk
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegEnd
 from tests.blocks.local.rigs import HandClock
+from tests.fakes.events import NotedEvents
 from tests.fakes.runner import FakeRunner, Script
 from tests.flows.conftest import world_in
 from tests.flows.jobs import digits
@@ -31,7 +34,8 @@ def runner() -> FakeRunner:
 @pytest.fixture
 def world(tmp_path: Path, stack: Settings, runner: FakeRunner) -> Iterator[World]:
     real = world_in(tmp_path, stack)
-    yield real.model_copy(update={"clock": runner.clock, "runner": runner})
+    parts = {"clock": runner.clock, "runner": runner, "events": NotedEvents()}
+    yield real.model_copy(update=parts)
     real.close()
 
 
@@ -42,6 +46,11 @@ def run(world: World, job: TrainingJob, key: str) -> State[Any]:
 
 def ends(world: World, key: str) -> list[LegEnd | None]:
     return [leg.end for leg in world.ledger.legs(run_id(key))]
+
+
+def told(world: World, event: EventName) -> tuple[Announcement, ...]:
+    assert isinstance(world.events, NotedEvents)
+    return world.events.of(event)
 
 
 def assert_the_money_adds_up(world: World, key: str) -> None:
@@ -65,6 +74,10 @@ def test_a_preempted_run_goes_on_with_another_leg_under_the_same_hold(
 
     assert state.is_completed(), state.message
     assert ends(world, key) == [LegEnd.PREEMPTED, LegEnd.PREEMPTED, LegEnd.COMPLETED]
+    assert [each.body["leg"] for each in told(world, EventName.LEG_PREEMPTED)] == [1, 2]
+    [settled] = told(world, EventName.RUN_SETTLED)
+    assert settled.resource == f"lowtide.run.{name}"
+    assert settled.body["outcome"] == "completed"
     assert_the_money_adds_up(world, key)
 
 
@@ -117,3 +130,31 @@ def test_a_run_with_no_money_left_for_another_leg_stops_and_says_so(
     assert row.state is RunState.STOPPED
     assert ends(world, key) == [LegEnd.PREEMPTED]
     assert_the_money_adds_up(world, key)
+
+
+def test_a_refusal_is_told_once_with_what_is_short_and_a_second_try_tells_it_anew(
+    world: World, tmp_path: Path
+) -> None:
+    dear = digits(epochs=1000, expected_epoch_s=3600)
+
+    run(world, dear, f"dear-{tmp_path}")
+    run(world, dear, f"dear-{tmp_path}")
+
+    [refused] = told(world, EventName.RUN_REFUSED)
+    assert refused.body["reason"] == "job-limit"
+    assert Decimal(refused.body["gap_usd"]) > 0
+
+
+def test_a_crossed_threshold_is_told_once_however_often_it_is_looked_at(
+    world: World, tmp_path: Path
+) -> None:
+    half = digits(expected_epoch_s=2000, budget={"name": "research/vision", "max_usd": 1})
+
+    run(world, half, f"half-{tmp_path}")
+    run(world, half, f"half-again-{tmp_path}")
+
+    crossed = told(world, EventName.BUDGET_THRESHOLD)
+    assert [(each.body["budget"], each.body["percent"], each.body["of"]) for each in crossed] == [
+        ("research/vision", 50, "forecast")
+    ]
+    assert world.ledger.crossings(untold=True) == ()
