@@ -136,7 +136,7 @@ def _question(
         changeover_slots=seen.changeover_s / slot_s,
         reserve_slots=reserve_s(seen) / slot_s,
         on_demand=_on_demand(
-            seen.tariffs_ahead,
+            seen.on_demand,
             deadline=deadline,
             slot_s=slot_s,
             slots=slots,

@@ -52,8 +52,8 @@ class Observation:
         changeover_s_max: The most that it can lose; the deadline is kept for this much.
         changeover_left_s: What the present leg has still to lose before it makes progress.
         poll_s: The longest time between two looks.
-        on_demand: On-demand rates from now on, in order, without gaps, at least one; the last goes
-            on for ever.
+        on_demand: On-demand rates from `ready_at` or now on, in order, without gaps, at least one;
+            the last goes on for ever. With the past ones, the adaptive policy's tables stay the same.
         spot: What was seen of spot capacity.
         terms: The capacity that the job accepts.
         urgent: Whether it must never wait for a price.

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from lowtide.policy.zone import AGES_S, MEMORY_S, SHARES, Zone, age_class, share_class
 
@@ -145,8 +146,10 @@ class _Programme:
     def __init__(self, question: Question) -> None:
         self._slack = np.arange(question.slack_slots + 1)
         self._lost = question.changeover_slots
-        self._chance = _chances(question.zone, question.slot_s)
-        self._chance_up = np.ascontiguousarray(self._chance[_UP])
+        chance = _chances(question.zone, question.slot_s)
+        # From a state there are six ways on: sparse, and free of a BLAS that starts threads.
+        self._chance = csr_array(chance)
+        self._chance_up = csr_array(chance[_UP])
         self._safe = self._slack >= question.reserve_slots - 1e-6
         # What a spot leg has still to lose: all of it at first, a slot less after each slot.
         pending = int(np.ceil(self._lost - 1e-9))
