@@ -15,6 +15,7 @@ from apps.cli import (
     doctor,
     forecast,
     jobs,
+    plan,
     recommend,
     reconcile,
     schema,
@@ -28,6 +29,7 @@ _EXIT_INTERRUPTED = 130
 _COMMANDS = (
     stack,
     train,
+    plan,
     check,
     compare,
     forecast,

@@ -15,7 +15,7 @@ from lowtide.plan.records import Kind, PlanAsk, PlanOption, Spot
 from lowtide.policy.paths import draw_paths
 from lowtide.ways import Moments
 
-_TICKS = 480
+_TICKS = 240
 _GAP_S_MIN = 30.0
 # Swanson's rule: three values with these weights, of ten, stand for a range from P10 to P90.
 _OF_TEN = (3, 4, 3)

@@ -9,7 +9,7 @@ from lowtide.plan.drawn import spot_options
 from lowtide.plan.known import now_option, off_peak_options
 from lowtide.plan.records import Plan, PlanAsk, PlanOption
 
-PATHS = 60
+PATHS = 40
 """Futures that are drawn for each spot option."""
 
 
@@ -53,7 +53,8 @@ def make_plan(ask: PlanAsk, *, paths: int = PATHS, seed: int = 0) -> Plan:
         >>> [(option.kind.value, str(option.cost_usd.p50)) for option in plan.options]
         [('off-peak', '0.500000'), ('now', '1.000000')]
     """
-    options = [now := now_option(ask)]
+    now = now_option(ask)
+    options = [] if ask.terms is CapacityAsk.SPOT else [now]
     if ask.terms is not CapacityAsk.SPOT and not ask.urgent:
         options += off_peak_options(ask)
     if ask.spot is not None and ask.terms is not CapacityAsk.ON_DEMAND:

@@ -207,11 +207,14 @@ class Plan:
             return None
         deadline, budget_usd = self.ask.deadline, self.ask.budget_usd
         if deadline is not None and not any(option.meets_deadline for option in self.options):
+            # To the next whole minute: nobody sets a deadline to the second.
             soonest = min(option.finish.p90 for option in self.options)
+            soonest = soonest.replace(second=0, microsecond=0) + timedelta(minutes=1)
             late = show_duration((soonest - deadline).total_seconds())
+            what = "has passed" if deadline <= self.ask.now else "is too tight for every option"
             return Refused(
                 reason=RefusalReason.DEADLINE,
-                message=f"the deadline is too tight for every option: the soonest is {late} late",
+                message=f"the deadline {what}: the soonest is {late} late",
                 remedy=f"a deadline of {plain_moment(soonest)} or later would do, or less work",
             )
         cheapest = min(
@@ -227,9 +230,9 @@ class Plan:
 
     def document(self) -> dict[str, Any]:
         """Return the plan as the body of design §8's `plan`."""
-        best, budget_usd = self.best, self.ask.budget_usd
+        best, budget_usd, no = self.best, self.ask.budget_usd, self.verdict
         return {
-            "feasible": self.verdict is None,
+            "feasible": no is None,
             "budget_usd": None if budget_usd is None else plain_usd(budget_usd),
             "forecast_usd": plain_usd_range(best.cost_usd),
             "hold_usd": plain_usd(best.hold_usd),
@@ -237,8 +240,18 @@ class Plan:
                 round(float(100 * best.hold_usd / budget_usd), 2) if budget_usd else None
             ),
             "finish": _plain_moments(best.finish),
+            "refused": None if no is None else _plain_no(no),
             "options": [one.document(rank) for rank, one in enumerate(self.options, 1)],
         }
+
+
+def _plain_no(no: Refused) -> dict[str, Any]:
+    return {
+        "reason": no.reason.value,
+        "message": no.message,
+        "remedy": no.remedy,
+        "gap_usd": None if no.gap_usd is None else plain_usd(no.gap_usd),
+    }
 
 
 def _plain_moments(moments: Moments) -> dict[str, str]:
