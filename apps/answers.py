@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from apps.output import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED
@@ -79,8 +80,11 @@ def run_document(ledger: Books, row: RunRow, *, settings: Settings) -> dict[str,
 
 
 def leg_document(leg: LegRow) -> dict[str, Any]:
-    """Return a leg as `jobs show` prints it."""
-    queued_s = None if leg.started_at is None else (leg.started_at - leg.opened_at).total_seconds()
+    """Return a leg as `jobs show` prints it; while it waits, with the time that it has waited."""
+    left_queue_at = leg.started_at or leg.ended_at
+    if left_queue_at is None and leg.end is None:
+        left_queue_at = datetime.now(UTC)
+    queued_s = None if left_queue_at is None else (left_queue_at - leg.opened_at).total_seconds()
     return {
         "leg": leg.leg,
         "where": leg.where,

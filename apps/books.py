@@ -54,9 +54,9 @@ _opened: dict[str, Books] = {}
 def price_book(settings: Settings) -> PriceBook:
     """Return the price book that the settings name, read without Prefect where it is a file."""
     if settings.prices.startswith("configmap:"):
-        from blocks.prices import Prices  # noqa: PLC0415 - imports Prefect
+        from blocks.world import open_prices  # noqa: PLC0415 - imports Prefect
 
-        return Prices(source=settings.prices).book()
+        return open_prices(settings).book()
     return book_at(settings.prices)
 
 

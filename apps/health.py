@@ -14,6 +14,7 @@ from apps.books import open_ledger, price_book
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from lowtide.errors import LowtideError
+from lowtide.job import Where
 from lowtide.money import show_usd
 
 _PACKAGES = ("prefect", "mlflow", "sqlalchemy", "pydantic", "kubernetes")
@@ -53,6 +54,7 @@ def findings(settings: Settings) -> list[Finding]:
         *_versions(),
         _disk(settings.home),
         *_stack(settings),
+        *_cluster(settings),
         _checked("price book", lambda: f"version {_price_version(settings)}"),
         _checked("ledger", lambda: _books(settings)),
     ]
@@ -87,6 +89,28 @@ def _stack(settings: Settings) -> Iterator[Finding]:
             told=f"{address} {'answers' if answers else 'does not answer; see its log'}",
             ok=answers,
         )
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    """Say what would keep legs from running on the cluster, where jobs are to run on it."""
+    if settings.where is not Where.KUBERNETES:
+        told = "not looked at: jobs run here unless they say otherwise (LOWTIDE_WHERE)"
+        yield Finding(what="kubernetes", told=told)
+        return
+    from blocks.cluster.doctor import findings as cluster_findings  # noqa: PLC0415
+    from blocks.world import open_cluster  # noqa: PLC0415 - imports Prefect
+
+    try:
+        cluster = open_cluster(settings)
+        wrong = cluster_findings(cluster)
+    except LowtideError as error:
+        wrong = (str(error),)
+    for told in wrong:
+        yield Finding(what="kubernetes", told=told, ok=False)
+    if not wrong:
+        queue = f"queue {settings.queue!r}" if settings.queue else "no queue"
+        told = f"namespace {settings.namespace!r}, {queue}: legs can run"
+        yield Finding(what="kubernetes", told=told)
 
 
 def _price_version(settings: Settings) -> str:

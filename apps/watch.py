@@ -45,7 +45,7 @@ class Watch:
             The run as it is then; None if it was never written down.
         """
         if not sys.stderr.isatty():
-            return self._follow(self._line)
+            return self._follow(self._line, lambda text: notice(f"{self.run}: {text}"))
         columns = (
             TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=14)),
             BarColumn(bar_width=20),
@@ -53,14 +53,20 @@ class Watch:
         )
         with Progress(*columns, console=Console(stderr=True), expand=True) as bar:
             drawn = bar.add_task("waiting", total=None, told="")
-            return self._follow(lambda body: self._draw(bar, drawn, body))
+            return self._follow(
+                lambda body: self._draw(bar, drawn, body),
+                lambda text: bar.update(drawn, told=text),
+            )
 
-    def _follow(self, tell: Callable[[dict[str, Any]], None]) -> RunRow | None:
+    def _follow(
+        self, tell: Callable[[dict[str, Any]], None], wait: Callable[[str], None]
+    ) -> RunRow | None:
         while True:
             working = self.alive()
             row = self.ledger.run(self.run)
             if row is not None:
                 self._tell_new(tell)
+                self._tell_wait(row, wait)
             if row is not None and not row.state.unfinished and not self._owned(row):
                 return row
             if not working and (row is None or not self._owned(row)):
@@ -76,6 +82,12 @@ class Watch:
             if event.key not in self._seen:
                 self._seen.add(event.key)
                 tell(dict(event.body))
+
+    def _tell_wait(self, row: RunRow, wait: Callable[[str], None]) -> None:
+        """Pass on what the run waits for, each reason once."""
+        if row.state.unfinished and row.message and row.message not in self._seen:
+            self._seen.add(row.message)
+            wait(row.message)
 
     def _line(self, body: dict[str, Any]) -> None:
         notice(f"{self.run}: epoch {body['epochs_done']} of {body['epochs']}, {_told(body)}")

@@ -48,7 +48,12 @@ class Settings(BaseSettings):
         default=Where.LOCAL, description="What runs legs when a job says nothing."
     )
     namespace: str = Field(default="ml-training", description="Kubernetes namespace of the legs.")
-    queue: str = Field(default="training", description="Kueue LocalQueue of the legs.")
+    queue: str = Field(
+        default="training", description="Kueue LocalQueue of the legs; empty: no Kueue."
+    )
+    cluster: dict[str, Any] = Field(
+        default_factory=dict, description="Further settings of the cluster, as docs/cluster.md."
+    )
     job_file: Path = Field(
         default=EXAMPLES / "digits" / "job.yaml", description="The job when none is named."
     )

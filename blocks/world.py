@@ -3,10 +3,12 @@
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from blocks.clock import Clock
+from blocks.cluster.runner import KubernetesCluster
 from blocks.events import Events
+from blocks.everywhere import Everywhere
 from blocks.ledger import Books
 from blocks.ledger.book import Operations
 from blocks.local.cluster import LocalCluster
@@ -15,7 +17,9 @@ from blocks.runner import Runner
 from blocks.scheduler import Scheduler
 from blocks.settings import Settings
 from blocks.tracking import Tracking
-from lowtide.errors import UnavailableError
+from lowtide.documents import explain
+from lowtide.errors import BadInputError, UnavailableError
+from lowtide.job import Where
 
 
 class World(BaseModel):
@@ -65,11 +69,63 @@ def open_world(settings: Settings) -> World:
         msg = "no MLflow server is known"
         remedy = "run `lowtide up`, or set MLFLOW_TRACKING_URI"
         raise UnavailableError(msg, where="settings", remedy=remedy)
+    books = Books(url=settings.ledger_address)
     return World(
-        ledger=Books(url=settings.ledger_address),
+        ledger=books,
         tracking=Tracking(uri=tracking),
-        runner=LocalCluster(home=settings.legs_folder),
-        prices=Prices(source=settings.prices),
+        runner=open_runner(settings, ledger=books),
+        prices=open_prices(settings),
         checkpoints=settings.checkpoints_folder,
         reports=settings.reports_folder,
     )
+
+
+def open_runner(settings: Settings, *, ledger: Operations) -> Everywhere:
+    """Return what runs legs, on this machine and on the cluster that the settings describe.
+
+    Args:
+        settings: Where the parts are.
+        ledger: Where it is written which leg runs where.
+
+    Returns:
+        The runner; no cluster is contacted before a leg of it is asked for.
+
+    Raises:
+        BadInputError: the settings of the cluster are not usable.
+    """
+    places = {
+        Where.LOCAL: LocalCluster(home=settings.legs_folder),
+        Where.KUBERNETES: open_cluster(settings),
+    }
+    return Everywhere.of(places, ledger=ledger)
+
+
+def open_prices(settings: Settings) -> Prices:
+    """Return the prices that the settings name: a file, a shipped book, a ConfigMap of the cluster."""
+    return Prices(source=settings.prices).reading_cluster(open_cluster(settings).config_map)
+
+
+def open_cluster(settings: Settings) -> KubernetesCluster:
+    """Return the cluster that the settings describe, not contacted yet.
+
+    Args:
+        settings: Its namespace, its queue, and whatever else a `KubernetesCluster` can be told.
+
+    Raises:
+        BadInputError: an unknown key, or a value that cannot be used.
+    """
+    fields = {"namespace": settings.namespace, "queue": settings.queue, **settings.cluster}
+    unknown = sorted(fields.keys() - KubernetesCluster.model_fields.keys())
+    if unknown:
+        msg = "a cluster has no such setting"
+        raise BadInputError(
+            msg,
+            where="settings: cluster",
+            expected=", ".join(sorted(KubernetesCluster.model_fields)),
+            got=", ".join(unknown),
+            remedy="correct [cluster] in lowtide.toml, or LOWTIDE_CLUSTER",
+        )
+    try:
+        return KubernetesCluster.model_validate(fields)
+    except ValidationError as error:
+        raise explain(error, source="settings: cluster", schema=None) from None

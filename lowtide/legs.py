@@ -91,6 +91,8 @@ class LegStatus:
         exit_code: Exit code of the program; negative signal number when a signal ended it.
         end: How it ended; None until then.
         measured: False when `ended_at` is a bound and not a measurement.
+        no_node: Whether it waits because no node has what it asks for: for a leg on spot
+            capacity, that there is none now.
     """
 
     phase: Phase
@@ -100,6 +102,7 @@ class LegStatus:
     exit_code: int | None = None
     end: LegEnd | None = None
     measured: bool = True
+    no_node: bool = False
 
 
 StopCause: TypeAlias = Literal["limit", "stop", "preempt", "start-by"]

@@ -117,6 +117,37 @@ def started_run_time_limit(
     return min(max(limit, timedelta()), RUN_TIME_MAX)
 
 
+def longest_run_time(
+    book: PriceBook,
+    demand: Demand,
+    *,
+    usd: Decimal | Fraction,
+    opened_at: datetime,
+    start_by: datetime,
+) -> timedelta:
+    """Return a time that no leg can run for longer, however often its limit is raised.
+
+    Money lasts until E(s) for a start s, and E never falls: so no start allowed lasts longer than
+    from the first one's moment to the last one's end.
+
+    Args:
+        book: The prices, pinned to the version of the leg's hold.
+        demand: What the leg asks for.
+        usd: The most that the run may cost, US dollars.
+        opened_at: The first start possible, aware.
+        start_by: The last start allowed.
+
+    Returns:
+        The bound, `RUN_TIME_MAX` at most; the same for whoever asks.
+
+    Raises:
+        PriceUnknownError: a part of the time that the money reaches has no price.
+    """
+    first, last = _allowed(opened_at, start_by)
+    end = last + lasts(book.held(), demand, start=last, usd=usd, horizon=_HORIZON)
+    return min(end - first, RUN_TIME_MAX)
+
+
 def hold_price(
     book: PriceBook,
     demand: Demand,

@@ -42,6 +42,9 @@ CONTAINER = "train"
 USER = 65532
 """Neither root nor anybody: what a `restricted` namespace accepts of any image."""
 
+POD_CHECKPOINTS = "/checkpoints"
+"""Where a pod finds its run's checkpoints."""
+
 _VOLUME = "checkpoints"
 # The user has no home in most images, and libraries keep their caches there.
 _HOME = {"HOME": "/tmp"}  # noqa: S108 - the container's own

@@ -10,14 +10,17 @@ from decimal import Decimal
 
 from blocks.ledger import Hold, LegRow
 from blocks.world import World
+from lowtide.errors import UnavailableError
 from lowtide.events import EventKind
 from lowtide.forecast import moved
 from lowtide.ledger.budgets import Mode
+from lowtide.ledger.records import RunState
 from lowtide.legs import LegStatus
 from lowtide.limits import SKEW_S, started_run_time_limit
 from lowtide.money import ZERO_USD, quantize_usd
 from lowtide.progress import Progress
 from lowtide.verdict import Refused
+from lowtide.words import show_duration
 from tasks import log, show
 from tasks.announce import announce_thresholds
 from tasks.bill import Bill
@@ -53,9 +56,14 @@ def monitor_epochs(world: World, owned: Owned, leg: int) -> LegStatus:
     """
     watch = _Watch(world=world, owned=owned, leg=leg)
     while True:
-        status = watch.look()
-        if status.phase == "ended":
-            return status
+        try:
+            status = watch.look()
+        except UnavailableError as error:
+            # The leg ends by itself when its hold is used up: silence costs news, not money.
+            watch.silent(error)
+        else:
+            if status.phase == "ended":
+                return status
         world.clock.pause(_POLL_S)
 
 
@@ -73,6 +81,8 @@ class _Watch:
     metered_at: datetime | None = None
     artifact: show.ProgressBar = field(default_factory=show.ProgressBar)
     refusals: set[str] = field(default_factory=set[str])
+    waits_for: str = ""
+    silence: str = ""
 
     def look(self) -> LegStatus:
         """Look once, and do what follows from it."""
@@ -80,11 +90,39 @@ class _Watch:
         now = world.now()
         self._renew(now)
         row, status = record_leg(world, run, self.leg)
+        self.silence = ""
+        if status.phase == "waiting":
+            self._tell_wait(row, status.reason, now=now)
+        elif self.waits_for and status.phase == "running":
+            self._tell_wait(row, "", now=now)
         if stop_asked(world, run) and status.phase != "ended":
             world.runner.stop(run, self.leg)
         if status.started_at is not None:
             self._follow(row, status, now=now)
         return status
+
+    def silent(self, error: UnavailableError) -> None:
+        """Say once that somebody does not answer, and go on with what is known."""
+        self._renew(self.world.now())
+        if error.message != self.silence:
+            self.silence = error.message
+            log.warn(f"{error}; the leg goes on, and is looked at again")
+
+    def _tell_wait(self, row: LegRow, reason: str, *, now: datetime) -> None:
+        """Say what the leg waits for, and at last that it waits no more."""
+        if reason == self.waits_for:
+            return
+        waited = show_duration(((row.started_at or now) - row.opened_at).total_seconds())
+        message = (
+            f"leg {self.leg} has waited {waited}, unbilled: {reason}"
+            if reason
+            else f"leg {self.leg} runs, after {waited} of waiting"
+        )
+        log.say(message)
+        self.world.ledger.set_run_state(
+            self.owned.lease, self.owned.run, state=RunState.RUNNING, message=message, now=now
+        )
+        self.waits_for = reason
 
     def _renew(self, now: datetime) -> None:
         if self.renewed_at is None or now - self.renewed_at >= _RENEW_EVERY:

@@ -1,15 +1,19 @@
 """Starts a leg: written down first, under the owner's fencing number, then handed to its runner."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from blocks.ledger import Hold, LegRow
 from blocks.world import World
 from lowtide.contract import tracked_params, training_environment
 from lowtide.errors import ConflictError
+from lowtide.job import TrainingJob, Where
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegSpec
-from lowtide.limits import run_time_limit
+from lowtide.limits import longest_run_time, run_time_limit
+from lowtide.manifest import POD_CHECKPOINTS
 from lowtide.prices import Demand
+from lowtide.site import KubernetesSettings
 from tasks import log
 from tasks.budget import START_WITHIN, fund_leg
 from tasks.claim import Owned
@@ -96,7 +100,7 @@ def _limit(
         now=now,
         start_by=start_by,
         grace_s=owned.job.checkpoint.grace_s,
-        # The local runner counts from the program's own start: no start-up time to allow for.
+        # Both runners count a limit from the program's own start: no start-up time to allow for.
         startup_allowance_s=0,
     )
 
@@ -121,7 +125,8 @@ def _tracked(world: World, owned: Owned) -> str:
 
 def _spec(world: World, owned: Owned, leg: LegRow, *, mlflow_run: str) -> LegSpec:
     job = owned.job
-    checkpoints = world.checkpoints / owned.run
+    on_cluster = job.where is Where.KUBERNETES
+    checkpoints = POD_CHECKPOINTS if on_cluster else str(world.checkpoints / owned.run)
     interval = job.checkpoint.interval
     return LegSpec(
         run=owned.run,
@@ -133,12 +138,29 @@ def _spec(world: World, owned: Owned, leg: LegRow, *, mlflow_run: str) -> LegSpe
             leg=leg.leg,
             tracking_uri=world.tracking.uri,
             mlflow_run=mlflow_run,
-            checkpoint_dir=str(checkpoints),
+            checkpoint_dir=checkpoints,
             checkpoint_every_s=_CHECKPOINT_EVERY_S if interval == "auto" else interval,
         ),
-        checkpoint_dir=str(checkpoints),
+        checkpoint_dir=checkpoints,
         limit_s=leg.limit_s,
         start_by=leg.start_by,
         grace_s=job.checkpoint.grace_s,
         capacity=leg.capacity,
+        settings=_cluster_settings(world, job, leg) if on_cluster else {},
     )
+
+
+def _cluster_settings(world: World, job: TrainingJob, leg: LegRow) -> Mapping[str, object]:
+    """Return what a cluster is asked for; it must be the same whoever submits the leg again."""
+    bound_s = None
+    if job.budget.max_usd is not None:
+        # Only Kueue's quota hangs on it: a preempted leg that nobody watches gives its place back.
+        bound = longest_run_time(
+            world.prices.book().pinned(leg.price_version),
+            Demand.of(job, leg.capacity),
+            usd=job.budget.max_usd,
+            opened_at=leg.opened_at,
+            start_by=leg.start_by,
+        )
+        bound_s = bound.total_seconds()
+    return KubernetesSettings.of(job, bound_s=bound_s).document()

@@ -6,7 +6,7 @@ from decimal import Decimal
 from blocks.ledger import LeaseHeld, RunRow
 from blocks.owner import owner_here
 from blocks.world import World
-from lowtide.errors import LowtideError
+from lowtide.errors import LowtideError, UnavailableError
 from lowtide.events import EventKind
 from lowtide.job import parse_job
 from lowtide.ledger.records import RunState
@@ -19,7 +19,8 @@ from tasks.stop import ask_stop
 
 _OWNER = "reconcile"
 _RUNS_MAX = 1_000
-_END_SLACK_S = 5
+# A pod's end is known some seconds after its program's.
+_END_SLACK_S = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,11 @@ def _sweep(world: World) -> list[Found]:
     """Give back the money of holds that expired, once their legs' runners say they are gone."""
 
     def is_gone(run: str, leg: int) -> bool:
-        return world.runner.status(run, leg, now=world.now()).phase in {"ended", "absent"}
+        try:
+            status = world.runner.status(run, leg, now=world.now())
+        except UnavailableError:
+            return False  # its cluster does not answer: unknown is not gone
+        return status.phase in {"ended", "absent"}
 
     expired = world.ledger.expire(now=world.now(), is_gone=is_gone)
     return [

@@ -53,7 +53,6 @@ def show(
     from apps.answers import find_run, show_document  # noqa: PLC0415
     from apps.books import open_ledger  # noqa: PLC0415
     from apps.output import emit  # noqa: PLC0415
-    from blocks.local.cluster import LocalCluster  # noqa: PLC0415
     from blocks.settings import Settings  # noqa: PLC0415
 
     settings = Settings()
@@ -61,7 +60,9 @@ def show(
     row = find_run(ledger, run)
     document = show_document(ledger, row)
     if logs:
-        runner = LocalCluster(home=settings.legs_folder)
+        from blocks.world import open_runner  # noqa: PLC0415 - imports Prefect
+
+        runner = open_runner(settings, ledger=ledger)
         document["logs"] = [
             line for leg in ledger.legs(row.run) for line in runner.logs(row.run, leg.leg)
         ]
@@ -78,8 +79,8 @@ def stop(run: Run, *, json: Json = False) -> None:
     from apps.answers import find_run  # noqa: PLC0415
     from apps.books import open_ledger  # noqa: PLC0415
     from apps.output import emit  # noqa: PLC0415
-    from blocks.local.cluster import LocalCluster  # noqa: PLC0415
     from blocks.settings import Settings  # noqa: PLC0415
+    from blocks.world import open_runner  # noqa: PLC0415
     from tasks.stop import stop_now  # noqa: PLC0415
 
     settings = Settings()
@@ -87,7 +88,7 @@ def stop(run: Run, *, json: Json = False) -> None:
     row = find_run(ledger, run)
     asked = row.state.unfinished
     if asked:
-        runner = LocalCluster(home=settings.legs_folder)
+        runner = open_runner(settings, ledger=ledger)
         stop_now(ledger, runner, row.run, reason="lowtide jobs stop", now=datetime.now(UTC))
     if json:
         emit("jobs-stop", {"run": row.run, "state": row.state.value, "asked": asked})
@@ -99,11 +100,14 @@ def stop(run: Run, *, json: Json = False) -> None:
 
 def _print(document: dict[str, Any], *, decisions: bool) -> None:
     from lowtide.money import show_usd  # noqa: PLC0415
+    from lowtide.words import show_duration  # noqa: PLC0415
 
     print(f"{document['run']} ({document['job']}) {document['state']}: {document['message']}")
     print(f"budget {document['budget']}, owner {document['owner'] or 'nobody'}")
     for leg in document["legs"]:
         end = leg["cause"] or "running"
+        if leg["cause"] is None and leg["started_at"] is None:
+            end = f"waiting for {show_duration(leg['queued_s'])}, unbilled:"
         print(
             f"leg {leg['leg']} on {leg['flavor']} {leg['capacity']}: {end} {leg['reason']} "
             f"({show_usd(leg['charged_usd'])})"

@@ -26,7 +26,7 @@ from blocks.runner import Runner, check_limit, check_spec, work_digest
 from lowtide.errors import BadInputError, ConflictError, LowtideError, UnavailableError
 from lowtide.identity import leg_name
 from lowtide.leg_causes import is_ending
-from lowtide.leg_state import HOPELESS, Evidence, LegState
+from lowtide.leg_state import HOPELESS, Evidence, LegState, State
 from lowtide.legs import LegSpec, LegStatus, StopCause
 from lowtide.manifest import (
     CONTAINER,
@@ -146,6 +146,7 @@ class KubernetesCluster(Runner):
             exit_code=state.exit_code,
             end=state.end,
             measured=state.measured,
+            no_node=state.state is State.UNSCHEDULABLE,
         )
 
     def config_map(self, namespace: str, name: str) -> Mapping[str, str]:
