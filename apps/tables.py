@@ -1,5 +1,9 @@
 """Answers as tables, for a person at a terminal."""
 
+import shutil
+from io import StringIO
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -7,7 +11,13 @@ from apps.texts import check_text
 from lowtide.check import Check
 from lowtide.compare import Comparison
 from lowtide.money import show_usd
+from lowtide.report import CostReport
+from lowtide.report.document import SAVED_IS
+from lowtide.report.markdown import headline, month_rows, rows, run_rows, title, waste_rows
 from lowtide.words import show_duration
+
+_RUNS_SHOWN = 20
+_WIDTH_MIN = 80
 
 
 def print_check(found: Check) -> None:
@@ -46,3 +56,31 @@ def print_comparison(found: Comparison) -> None:
     print(
         f"* nothing else is better in cost, time and {found.goodness_by} at once; no: not feasible"
     )
+
+
+def costs_text(report: CostReport) -> str:
+    """Return a report as the tables that a terminal shows."""
+    console = Console(file=StringIO(), width=_terminal_width())
+    with console.capture() as shown:
+        console.print(title(report), style="bold")
+        console.print(headline(report))
+        if not report.is_empty:
+            for found in (rows(report), waste_rows(report), month_rows(report)):
+                console.print(_table(found))
+            console.print(_table(run_rows(report, shown_max=_RUNS_SHOWN)))
+            more = report.runs_left_out + max(len(report.runs) - _RUNS_SHOWN, 0)
+            if more:
+                console.print(f"and {more} more runs: --format json, or fewer days")
+            console.print(f"* {SAVED_IS}")
+    return shown.get().rstrip()
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    table = Table(*found[0])
+    for row in found:
+        table.add_row(*(str(value) for value in row.values()))
+    return table
+
+
+def _terminal_width() -> int:
+    return max(shutil.get_terminal_size(fallback=(120, 24)).columns, _WIDTH_MIN)

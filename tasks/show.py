@@ -33,6 +33,11 @@ def markdown(key: str, *, title: str, text: str) -> None:
     _shown(lambda: create_markdown_artifact(key=key, markdown=text, description=title))
 
 
+def table(key: str, *, title: str, rows: list[dict[str, Any]]) -> None:
+    """Show rows as a table artifact."""
+    _shown(lambda: create_table_artifact(key=key, table=rows, description=title))
+
+
 @dataclass(slots=True)
 class ProgressBar:
     """One progress artifact of a run, made at the first epoch and moved at each."""

@@ -9,7 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from apps import stack as local_stack
+from blocks.ledger import Books
 from blocks.settings import Settings
+from tests.fakes import month
 
 # Shared by several suites, and so imported before the second of them could ask for it.
 pytest.register_assert_rewrite("tests.fakes.runner_contract")
@@ -20,6 +22,17 @@ hypothesis_settings.register_profile("fast", deadline=None, max_examples=10)
 hypothesis_settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
+
+
+@pytest.fixture(scope="session")
+def month_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Books with a month of runs in them, to be read and not to be written."""
+    path = tmp_path_factory.mktemp("month") / "ledger.db"
+    books = Books(f"sqlite:///{path}")
+    books.migrate()
+    month.fill(books)
+    books.close()
+    return path
 
 
 @pytest.fixture(scope="session")

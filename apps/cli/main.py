@@ -18,6 +18,7 @@ from apps.cli import (
     plan,
     recommend,
     reconcile,
+    report,
     schema,
     stack,
     train,
@@ -38,6 +39,7 @@ _COMMANDS = (
     budget,
     backtest,
     reconcile,
+    report,
     schema,
     doctor,
 )

@@ -52,11 +52,11 @@ class Audit(Store):
             The lines.
         """
         wanted = [
-            true() if budget is None else JOURNAL.c.budget.in_(_below(budget)),
+            true() if budget is None else JOURNAL.c.budget.in_(below(budget)),
             true() if run is None else JOURNAL.c.run == run,
         ]
         statement = select(JOURNAL).where(*wanted).order_by(JOURNAL.c.id.desc()).limit(limit)
-        return tuple(_line(row) for row in reversed(connection.execute(statement).all()))
+        return tuple(line_of(row) for row in reversed(connection.execute(statement).all()))
 
     @reads
     def spent(
@@ -181,14 +181,15 @@ def _postings_by_run(column: ColumnElement[int]) -> _Query:
     )
 
 
-def _below(budget: str) -> _Query:
+def below(budget: str) -> _Query:
     """Select the names of a budget and of those below it, by their present parents."""
-    tree = select(BUDGET.c.name).where(BUDGET.c.name == budget).cte("tree", recursive=True)
+    tree = select(BUDGET.c.name).where(BUDGET.c.name == budget).cte(recursive=True)
     children = select(BUDGET.c.name).join(tree, BUDGET.c.parent == tree.c.name)
     return select(tree.union_all(children).c.name)
 
 
-def _line(row: Stored) -> JournalLine:
+def line_of(row: Stored) -> JournalLine:
+    """Return a line as it was stored."""
     return JournalLine(
         id=row.id,
         at=from_us(row.at_us),

@@ -1,5 +1,6 @@
 """The whole ledger in one class, without Prefect."""
 
+from blocks.ledger.aggregates import Aggregates
 from blocks.ledger.audit import Audit
 from blocks.ledger.charges import Charges
 from blocks.ledger.holds import Holds
@@ -11,7 +12,7 @@ from blocks.ledger.sweep import Sweep
 from blocks.ledger.tree import Trees
 
 
-class Operations(Runs, Legs, Holds, Charges, Sweep, Trees, Limits, Audit, Migrations):
+class Operations(Runs, Legs, Holds, Charges, Sweep, Trees, Limits, Audit, Aggregates, Migrations):
     """Everything that can be done with the books."""
 
 

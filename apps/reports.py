@@ -1,0 +1,109 @@
+"""The report on many runs, for every door: the command line, programs, agents."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from apps.books import open_ledger, price_book
+from apps.output import document as whole, notice
+from apps.tables import costs_text
+from blocks.costs import cost_report
+from blocks.settings import Settings
+from lowtide.errors import BadInputError, LowtideError
+from lowtide.prices import PriceBook
+from lowtide.report import By, CostReport, document, parse_ask
+
+
+def costs(
+    first: str | None,
+    last: str | None,
+    *,
+    by: str = By.TEAM,
+    zone: str = "UTC",
+    budget: str | None = None,
+    with_cells: bool = False,
+) -> CostReport:
+    """Return the report on some days.
+
+    Args:
+        first: First day as 2026-11-01; None: thirty days up to the last.
+        last: Last day, included; None: today.
+        by: What to group by.
+        zone: IANA name of the time zone in whose calendar days begin.
+        budget: Only this budget and those below it; None: all.
+        with_cells: Whether drawings are wanted too.
+
+    Raises:
+        BadInputError: half a date, dates reversed, no such zone, budget or grouping.
+    """
+    settings, now = Settings(), datetime.now(UTC)
+    ask = parse_ask(first, last, now=now, zone=zone, by=by, budget=budget)
+    return cost_report(
+        open_ledger(settings), ask, book=known_prices(settings), now=now, with_cells=with_cells
+    )
+
+
+def costs_document(
+    first: str | None,
+    last: str | None,
+    *,
+    by: str = By.TEAM,
+    zone: str = "UTC",
+    budget: str | None = None,
+) -> dict[str, Any]:
+    """Return the same as the body of a `report` document of design §8.
+
+    Raises:
+        BadInputError: as `costs` says.
+    """
+    return document(costs(first, last, by=by, zone=zone, budget=budget))
+
+
+def known_prices(settings: Settings) -> PriceBook | None:
+    """Return the price book; None where it is not to be had, for money spent needs no price."""
+    try:
+        return price_book(settings)
+    except LowtideError:
+        return None
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Say in one sentence why a file cannot be written.
+
+    Raises:
+        BadInputError: its folder is missing or closed to us, or the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        msg = f"the report cannot be written: {error.strerror or error}"
+        raise BadInputError(
+            msg,
+            where=str(path),
+            expected="a file in a folder that exists and may be written to",
+            remedy="make the folder or name another one; nothing was written",
+        ) from None
+
+
+def written(report: CostReport, *, form: str, output: Path | None) -> None:
+    """Print a report in one of its forms, or write it to a file.
+
+    Args:
+        report: What to write.
+        form: "table" or "json".
+        output: The file; None: standard output.
+
+    Raises:
+        BadInputError: the file cannot be written.
+    """
+    text = json.dumps(whole("report", document(report))) if form == "json" else costs_text(report)
+    if output is None:
+        print(text)
+        return
+    with writing(output):
+        output.write_text(text + "\n", encoding="utf-8")
+    notice(f"report {output}")

@@ -1,0 +1,80 @@
+"""The report on many runs, read from the ledger and the price book alone: every door calls this."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from blocks.ledger.aggregates import Days
+from blocks.ledger.book import Operations
+from lowtide.prices import PriceBook
+from lowtide.report import CostReport, MonthFigure, ReportAsk, RunFigures, figures, midnight, shape
+
+_A_MONTH = timedelta(days=31)
+
+
+def cost_report(
+    ledger: Operations,
+    ask: ReportAsk,
+    *,
+    book: PriceBook | None,
+    now: datetime,
+    with_cells: bool = False,
+) -> CostReport:
+    """Return the report on some days.
+
+    Args:
+        ledger: The books.
+        ask: Which days, by what.
+        book: The prices, for what the same work would have cost; None: they are not to be had.
+        now: The time.
+        with_cells: Whether used time by day, window and budget is wanted too, as drawings need it.
+
+    Returns:
+        The report; one of days in which nothing happened says so.
+
+    Raises:
+        BadInputError: there is no such budget.
+        UnavailableError: the ledger does not answer.
+    """
+    days = Days(start=ask.start, end=ask.end, budget=ask.budget)
+    runs = [figures(facts, book=book) for facts in ledger.report_runs(days)]
+    cells = ledger.report_cells(days, zone=ask.zone) if with_cells or ask.by.of_time else ()
+    before = Days(start=ask.before[0], end=ask.before[1], budget=ask.budget)
+    report = shape(
+        ask,
+        runs,
+        made_at=now,
+        months=_months(ledger, ask, now=now),
+        before_usd=ledger.charged_in([before])[0],
+        cells=cells,
+        budgets=ledger.budgets(now) if with_cells else (),
+    )
+    return replace(report, runs=_with_metrics(ledger, report.runs))
+
+
+def _months(ledger: Operations, ask: ReportAsk, *, now: datetime) -> tuple[MonthFigure, ...]:
+    stretches = [
+        Days(
+            start=midnight(first, ask.zone),
+            end=midnight((first + _A_MONTH).replace(day=1), ask.zone),
+            budget=ask.budget,
+        )
+        for first in ask.months
+    ]
+    charged, made = ledger.charged_in(stretches), ledger.made_in(stretches)
+    return tuple(
+        MonthFigure(
+            month=f"{first:%Y-%m}",
+            runs=runs,
+            charged_usd=charged_usd,
+            complete=stretch.end <= now,
+        )
+        for first, stretch, charged_usd, runs in zip(
+            ask.months, stretches, charged, made, strict=True
+        )
+    )
+
+
+def _with_metrics(ledger: Operations, runs: Sequence[RunFigures]) -> tuple[RunFigures, ...]:
+    best = ledger.best_metrics([run.facts.run for run in runs])
+    return tuple(replace(run, metric=best.get(run.facts.run)) for run in runs)

@@ -1,0 +1,354 @@
+"""What reports ask of the books: sums, made by the database, one row for each run and leg.
+
+A journal of millions of lines is added up where it lies. What comes back is bounded by the runs of
+the days that are asked for, never by the lines.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, true
+
+from blocks.ledger.audit import below, line_of
+from blocks.ledger.convert import from_us, from_us_if, to_us
+from blocks.ledger.engine import Store, Stored, reads
+from blocks.ledger.schema import BUDGET, EVENT, HOLD, JOURNAL, LEG, RUN
+from lowtide.errors import BadInputError
+from lowtide.events import EventKind
+from lowtide.ledger.records import UNFINISHED, JournalLine, LineKind, RunState
+from lowtide.legs import Capacity, LegEnd
+from lowtide.money import ZERO_USD, from_micro
+from lowtide.report import Cell, EpochSeen, LegFigures, RunFacts
+
+FIRST_PLAN = "plan-1"
+"""Key of the decision that a run's first forecast lies in."""
+_DAY_US = 86_400_000_000
+_Query: TypeAlias = Select[*tuple[Any, ...]]
+_FORECAST = EVENT.c.body["observation"]["forecast_usd"]["p50"].as_string()
+_UTILIZATION = EVENT.c.body["gpu_utilization"].as_string()
+_EPOCH_S = EVENT.c.body["epoch_s"].as_string()
+_BEST = EVENT.c.body["best"].as_string()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Days:
+    """A stretch of used time, and whose.
+
+    Attributes:
+        start: First moment.
+        end: First moment after it.
+        budget: Only this budget and those below it; None: all.
+    """
+
+    start: datetime
+    end: datetime
+    budget: str | None = None
+
+
+class Aggregates(Store):
+    """The part of the ledger that adds up for reports."""
+
+    @reads
+    def report_runs(self, connection: Connection, days: Days) -> tuple[RunFacts, ...]:
+        """Return every run that used time in some days or was asked for in them.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            days: Which days, of which budget.
+
+        Returns:
+            The runs with their legs and sums, in no particular order.
+
+        Raises:
+            BadInputError: there is no such budget.
+        """
+        _check_budget(connection, days.budget)
+        charged = dict(_pairs(connection, _charged_by_run(days)))
+        wanted = _wanted_runs(days)
+        legs = _legs(connection, wanted)
+        held = dict(_pairs(connection, _held_by_run(wanted)))
+        forecasts = dict(_pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
+        busy = dict(_pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
+        epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
+        paths = {row.name: tuple(row.path) for row in connection.execute(select(BUDGET))}
+        bare = (_run(row, days, paths) for row in connection.execute(wanted))
+        return tuple(
+            replace(
+                facts,
+                legs=legs.get(facts.run, ()),
+                epochs=epochs.get(facts.run, ()),
+                charged_usd=from_micro(int(charged.get(facts.run, 0))),
+                held_usd=from_micro(int(held.get(facts.run, 0))),
+                forecast_usd=_decimal(forecasts.get(facts.run)),
+                gpu_utilization=_number(busy.get(facts.run)),
+            )
+            for facts in bare
+        )
+
+    @reads
+    def report_cells(self, connection: Connection, days: Days, *, zone: str) -> tuple[Cell, ...]:
+        """Add up used time by day, budget and tariff window.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            days: Which days, of which budget.
+            zone: IANA name of the zone in whose calendar days begin.
+
+        Returns:
+            The cells; their sum is what was charged for the days.
+
+        Raises:
+            BadInputError: there is no such budget.
+        """
+        _check_budget(connection, days.budget)
+        cells: dict[tuple[date, str, str], Cell] = {}
+        for offset_us, start_us, end_us in _offsets(zone, to_us(days.start), to_us(days.end)):
+            for row in connection.execute(_by_day(days, offset_us, start_us, end_us)):
+                day = date(1970, 1, 1) + timedelta(days=int(row.day))
+                key = (day, row.budget, row.tariff_window)
+                before = cells.get(key)
+                cells[key] = Cell(
+                    day=day,
+                    budget=row.budget,
+                    window=row.tariff_window,
+                    charged_usd=from_micro(int(row.charged)) + _of(before, "charged_usd"),
+                    corrected_usd=from_micro(int(row.corrected)) + _of(before, "corrected_usd"),
+                    lines=int(row.lines) + (before.lines if before else 0),
+                )
+        return tuple(cells[key] for key in sorted(cells))
+
+    @reads
+    def charged_in(self, connection: Connection, stretches: Sequence[Days]) -> tuple[Decimal, ...]:
+        """Return what was charged for the time used in each of several stretches."""
+        return tuple(
+            from_micro(int(connection.execute(_total(days)).scalar_one() or 0))
+            for days in stretches
+        )
+
+    @reads
+    def made_in(self, connection: Connection, stretches: Sequence[Days]) -> tuple[int, ...]:
+        """Return how many runs were asked for in each of several stretches."""
+        return tuple(int(connection.execute(_made(days)).scalar_one()) for days in stretches)
+
+    @reads
+    def best_metrics(self, connection: Connection, runs: Sequence[str]) -> dict[str, float]:
+        """Return the best value of the metric that was seen, of those runs that have one."""
+        newest = (
+            select(func.max(EVENT.c.id))
+            .where(EVENT.c.run.in_(runs), EVENT.c.kind == EventKind.EPOCH)
+            .group_by(EVENT.c.run)
+        )
+        rows = connection.execute(select(EVENT.c.run, _BEST).where(EVENT.c.id.in_(newest)))
+        return {run: float(best) for run, best in rows if best is not None}
+
+    @reads
+    def use_lines(
+        self, connection: Connection, days: Days, *, after: int = 0, limit: int = 10_000
+    ) -> tuple[JournalLine, ...]:
+        """Return the journal lines of used time in some days, in pages, the oldest first.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            days: Which days, of which budget.
+            after: Only lines with a greater id: the last one's of the page before.
+            limit: At most so many.
+        """
+        statement = (
+            select(JOURNAL)
+            .where(*_used_in(days), JOURNAL.c.id > after)
+            .order_by(JOURNAL.c.id)
+            .limit(limit)
+        )
+        return tuple(line_of(row) for row in connection.execute(statement))
+
+
+def _check_budget(connection: Connection, budget: str | None) -> None:
+    if budget is None:
+        return
+    known = connection.execute(select(BUDGET.c.name).order_by(BUDGET.c.name)).scalars().all()
+    if budget not in known:
+        msg = "there is no such budget"
+        raise BadInputError(
+            msg,
+            where="--budget",
+            expected=f"one of {', '.join(known) or '(none)'}",
+            got=budget,
+            remedy="`lowtide budget show` lists them",
+        )
+
+
+def _used_in(days: Days) -> list[ColumnElement[bool]]:
+    return [
+        JOURNAL.c.used_from_us >= to_us(days.start),
+        JOURNAL.c.used_from_us < to_us(days.end),
+        true() if days.budget is None else JOURNAL.c.budget.in_(below(days.budget)),
+    ]
+
+
+def _total(days: Days) -> _Query:
+    return select(func.sum(JOURNAL.c.amount_micro_usd)).where(*_used_in(days))
+
+
+def _charged_by_run(days: Days) -> _Query:
+    return (
+        select(JOURNAL.c.run, func.sum(JOURNAL.c.amount_micro_usd))
+        .where(*_used_in(days))
+        .group_by(JOURNAL.c.run)
+    )
+
+
+def _by_day(days: Days, offset_us: int, start_us: int, end_us: int) -> _Query:
+    day = ((JOURNAL.c.used_from_us + offset_us) // _DAY_US).label("day")
+    corrected = case(
+        (JOURNAL.c.kind == LineKind.CORRECTION.value, JOURNAL.c.amount_micro_usd), else_=0
+    )
+    return (
+        select(
+            day,
+            JOURNAL.c.budget,
+            JOURNAL.c.tariff_window,
+            func.sum(JOURNAL.c.amount_micro_usd).label("charged"),
+            func.sum(corrected).label("corrected"),
+            func.count().label("lines"),
+        )
+        .where(
+            *_used_in(days),
+            JOURNAL.c.used_from_us >= start_us,
+            JOURNAL.c.used_from_us < end_us,
+        )
+        .group_by(day, JOURNAL.c.budget, JOURNAL.c.tariff_window)
+    )
+
+
+def _of_budget(days: Days) -> ColumnElement[bool]:
+    return true() if days.budget is None else RUN.c.budget.in_(below(days.budget))
+
+
+def _made(days: Days) -> _Query:
+    return select(func.count()).where(
+        RUN.c.created_us >= to_us(days.start), RUN.c.created_us < to_us(days.end), _of_budget(days)
+    )
+
+
+def _wanted_runs(days: Days) -> _Query:
+    start_us, end_us = to_us(days.start), to_us(days.end)
+    used = select(JOURNAL.c.run).where(*_used_in(days), JOURNAL.c.run == RUN.c.run).exists()
+    made = and_(RUN.c.created_us >= start_us, RUN.c.created_us < end_us, _of_budget(days))
+    earlier = and_(RUN.c.created_us < start_us, used)
+    return select(RUN).where(or_(made, earlier))
+
+
+def _held_by_run(wanted: _Query) -> _Query:
+    left = HOLD.c.amount_micro_usd - HOLD.c.charged_micro_usd - HOLD.c.released_micro_usd
+    runs = wanted.with_only_columns(RUN.c.run)
+    return (
+        select(HOLD.c.run, func.sum(left))
+        .where(HOLD.c.ended_us.is_(None), HOLD.c.run.in_(runs))
+        .group_by(HOLD.c.run)
+    )
+
+
+def _texts(column: ColumnElement[Any], key: str, wanted: _Query) -> _Query:
+    runs = wanted.with_only_columns(RUN.c.run)
+    return select(EVENT.c.run, column).where(EVENT.c.key == key, EVENT.c.run.in_(runs))
+
+
+def _legs(connection: Connection, wanted: _Query) -> dict[str, tuple[LegFigures, ...]]:
+    runs = wanted.with_only_columns(RUN.c.run)
+    found: dict[str, list[LegFigures]] = defaultdict(list)
+    statement = select(LEG).where(LEG.c.run.in_(runs)).order_by(LEG.c.run, LEG.c.leg)
+    for row in connection.execute(statement):
+        found[row.run].append(_leg(row))
+    return {run: tuple(legs) for run, legs in found.items()}
+
+
+def _leg(row: Stored) -> LegFigures:
+    return LegFigures(
+        leg=row.leg,
+        flavor=row.flavor,
+        capacity=Capacity(row.capacity),
+        price_version=row.price_version,
+        started_at=from_us_if(row.started_us),
+        ended_at=from_us_if(row.metered_until_us if row.ended_us is None else row.ended_us),
+        end=None if row.ending is None else LegEnd(row.ending),
+        charged_usd=from_micro(row.charged_micro_usd),
+    )
+
+
+def _epochs(connection: Connection, runs: Sequence[str]) -> dict[str, tuple[EpochSeen, ...]]:
+    """Return the epochs of runs that were interrupted, the others need none."""
+    found: dict[str, list[EpochSeen]] = defaultdict(list)
+    for page in _pages(runs):
+        statement = (
+            select(EVENT.c.run, EVENT.c.at_us, _EPOCH_S)
+            .where(EVENT.c.run.in_(page), EVENT.c.kind == EventKind.EPOCH)
+            .order_by(EVENT.c.run, EVENT.c.id)
+        )
+        for run, at_us, epoch_s in connection.execute(statement):
+            found[run].append(EpochSeen(at=from_us(at_us), epoch_s=_number(epoch_s)))
+    return {run: tuple(epochs) for run, epochs in found.items()}
+
+
+def _pages(runs: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    for at in range(0, len(runs), size):
+        yield runs[at : at + size]
+
+
+def _run(row: Stored, days: Days, paths: Mapping[str, tuple[str, ...]]) -> RunFacts:
+    state = RunState(row.state)
+    created_at = from_us(row.created_us)
+    return RunFacts(
+        run=row.run,
+        job=row.name,
+        document=row.job,
+        budget=row.budget,
+        path=paths.get(row.budget) or (row.budget,),
+        tags=row.tags,
+        priority=row.priority,
+        state=state.value,
+        finished=state not in UNFINISHED,
+        created_at=created_at,
+        in_days=days.start <= created_at < days.end,
+    )
+
+
+def _offsets(zone: str, start_us: int, end_us: int) -> Iterator[tuple[int, int, int]]:
+    """Yield stretches of one UTC offset: the offset, and where they begin and end."""
+    tz = ZoneInfo(zone)
+    begun_us, offset_us = start_us, _offset_us(tz, start_us)
+    # Clocks change at whole quarters of an hour, and days are cut where they do.
+    for at_us in range(start_us, end_us, 900_000_000):
+        here_us = _offset_us(tz, at_us)
+        if here_us != offset_us:
+            yield offset_us, begun_us, at_us
+            begun_us, offset_us = at_us, here_us
+    yield offset_us, begun_us, end_us
+
+
+def _offset_us(tz: ZoneInfo, at_us: int) -> int:
+    offset = from_us(at_us).astimezone(tz).utcoffset() or timedelta()
+    return offset // timedelta(microseconds=1)
+
+
+def _pairs(connection: Connection, statement: _Query) -> Iterator[tuple[str, Any]]:
+    for run, value in connection.execute(statement):
+        if run is not None and value is not None:
+            yield run, value
+
+
+def _of(cell: Cell | None, name: str) -> Decimal:
+    found: Decimal = ZERO_USD if cell is None else getattr(cell, name)
+    return found
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(str(text))
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)

@@ -1,0 +1,127 @@
+"""`lowtide report`, as a person and as a program ask for it."""
+
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.cli.main import run
+from blocks.ledger import Books
+from lowtide.money import ZERO_USD
+from tests.fakes import month
+
+OCTOBER = ["--from", month.FIRST, "--to", month.LAST, "--zone", month.ZONE]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, month_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(month_file, home / "ledger.db")
+    monkeypatch.setenv("LOWTIDE_HOME", str(home))
+    return home
+
+
+def charged(home: Path) -> Decimal:
+    books = Books(f"sqlite:///{home / 'ledger.db'}")
+    lines = books.journal(limit=100_000)
+    books.close()
+    return sum(
+        (
+            line.amount_usd
+            for line in lines
+            if line.used_from is not None and month.START <= line.used_from < month.END
+        ),
+        ZERO_USD,
+    )
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    code = run(["report", *words, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_program_gets_the_documents_keys_and_the_journals_sum(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, made = answer(capsys, *OCTOBER, "--by", "project")
+
+    assert code == 0
+    assert made["schema"] == "lowtide.report/1"
+    assert {"from", "to", "zone", "groups", "runs", "totals", "averages", "months"} <= made.keys()
+    assert made["from"] == "2026-10-01T00:00:00+02:00"
+    assert made["to"] == "2026-11-01T00:00:00+01:00"
+    assert {"run", "job", "duration_s", "charged_usd", "metric"} <= made["runs"][0].keys()
+    assert Decimal(made["totals"]["charged_usd"]) == charged(home)
+    assert sum(Decimal(group["charged_usd"]) for group in made["groups"]) == charged(home)
+
+
+def test_a_person_gets_tables_with_the_specifications_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = run(["report", *OCTOBER])
+
+    out = capsys.readouterr().out
+    assert code == 0
+    for words in ("model", "duration", "cost", "accuracy", "saved*", "idle GPUs", "2026-10"):
+        assert words in out
+
+
+def test_no_runs_in_the_days_is_a_report_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["report", "--from", "2020-01-01", "--to", "2020-01-31"])
+
+    assert code == 0
+    assert "No run used time in these days" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "told"),
+    [
+        (["--from", "2026-10-31", "--to", "2026-10-01"], "--from, --to", "2026-10-31"),
+        (["--from", "2026-10"], "--from", "a whole date"),
+        (["--to", "31 October"], "--to", "a whole date"),
+        (["--from", "2026-02-30"], "--from", "a whole date"),
+        (["--zone", "Europe/Berlyn"], "--zone", "IANA"),
+        (["--by", "colour"], "--by", "priority"),
+        (["--budget", "nobody"], "--budget", "vision/digits"),
+        (["--from", "1980-01-01"], "--from, --to", "at most"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_reported_is_bad_input_that_says_what_would_be_right(
+    words: list[str], where: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, made = answer(capsys, *words)
+
+    assert code == 2
+    assert made["error"]["where"] == where
+    assert told in made["error"]["expected"]
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_folder_that_cannot_be_written_is_bad_input(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nowhere" / "report"
+
+    code = run(["report", *OCTOBER, "--format", form, "--output", str(path)])
+
+    assert code == 2
+    assert "nothing was written" in capsys.readouterr().err
+
+
+def test_a_file_is_written_and_its_path_said_where_no_program_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "report.json"
+
+    code = run(["report", *OCTOBER, "--format", "json", "--output", str(path)])
+
+    told = capsys.readouterr()
+    assert code == 0
+    assert not told.out
+    assert str(path) in told.err
+    assert json.loads(path.read_text("utf-8"))["zone"] == month.ZONE
