@@ -95,7 +95,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     """Say what would keep legs from running on the cluster, where jobs are to run on it."""
     if settings.where is not Where.KUBERNETES:
         told = "not looked at: jobs run here unless they say otherwise (LOWTIDE_WHERE)"
-        yield Finding(what="kubernetes", told=told)
+        yield Finding(what="cluster", told=told)
         return
     from blocks.cluster.doctor import findings as cluster_findings  # noqa: PLC0415
     from blocks.world import open_cluster  # noqa: PLC0415 - imports Prefect
@@ -106,11 +106,11 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
     except LowtideError as error:
         wrong = (str(error),)
     for told in wrong:
-        yield Finding(what="kubernetes", told=told, ok=False)
+        yield Finding(what="cluster", told=told, ok=False)
     if not wrong:
         queue = f"queue {settings.queue!r}" if settings.queue else "no queue"
         told = f"namespace {settings.namespace!r}, {queue}: legs can run"
-        yield Finding(what="kubernetes", told=told)
+        yield Finding(what="cluster", told=told)
 
 
 def _price_version(settings: Settings) -> str:

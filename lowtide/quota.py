@@ -96,11 +96,14 @@ class OneJob:
         demand: Amounts by resource, as in `Pool`; a job always takes one of `jobs`.
         time_s: Its duration, seconds.
         price: US dollars of such a job that starts at a moment and runs so many seconds.
+        dearest: US dollars of one that runs so many seconds, whenever that is; None: as if it
+            started now.
     """
 
     demand: Mapping[str, Decimal]
     time_s: Range
     price: Callable[[datetime, float], Fraction]
+    dearest: Callable[[float], Fraction] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +160,7 @@ class QuotaAnswer:
         now: How many start at once.
         waiting: How many wait.
         short: The resource that is short, if any waits.
-        cost_usd: What all N cost, priced as if each started now.
+        cost_usd: What all N cost, whenever they run.
         now_cost_usd: What those cost that start now.
         finish: When the last one is done, if the queue empties as they finish; None where nothing
             is free now, because nobody knows when others finish.
@@ -243,6 +246,9 @@ def _groups(asked: int, at_once: int) -> int | None:
 
 
 def _times(count: int, one: OneJob, *, start: datetime) -> UsdRange:
+    dearest = one.dearest
+    if dearest is not None:
+        return _priced(one, lambda time_s: count * dearest(time_s))
     return _priced(one, lambda time_s: count * one.price(start, time_s))
 
 
