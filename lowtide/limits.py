@@ -23,6 +23,8 @@ from lowtide.prices.instants import HOUR_US, MICROSECOND, utc
 
 RUN_TIME_MAX = timedelta(days=366)
 """No leg is given more, however little it costs."""
+RUN_TIME_MIN = timedelta(seconds=30)
+"""A leg's limit is never planned nearer: a program has to start, and whoever moves it may be late."""
 _HORIZON = 2 * RUN_TIME_MAX
 STARTUP_ALLOWANCE_S = 120.0
 """Unbilled seconds between a Kubernetes Job's start and its container's, until some were measured."""

@@ -8,7 +8,7 @@ from blocks.world import World
 from lowtide.announcements import EventName
 from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
-from lowtide.limits import hold_price
+from lowtide.limits import RUN_TIME_MIN, hold_price
 from lowtide.money import quantize_usd, show_usd
 from lowtide.prices import Demand, PriceUnknownError
 from lowtide.verdict import RefusalReason, Refused
@@ -16,7 +16,7 @@ from tasks import log
 from tasks.announce import announce, announce_thresholds
 from tasks.claim import Owned
 from tasks.effect import effect
-from tasks.forecast import outlook, progress_of
+from tasks.forecast import Outlook, outlook, progress_of
 
 ACTOR = "train"
 # How long a leg may wait for its start before it is planned again, and how long a hold outlives
@@ -67,7 +67,7 @@ def _hold(world: World, owned: Owned) -> Hold | Refused:
     ahead = outlook(world.ledger, job, book=book, capacity=Capacity.ON_DEMAND, now=now)
     if isinstance(ahead, Refused):
         return ahead
-    duration = timedelta(seconds=ahead.time.time_remaining_s.p90)
+    duration = _planned(ahead)
     demand = Demand.of(job, Capacity.ON_DEMAND)
     try:
         amount, _ = hold_price(
@@ -109,6 +109,10 @@ def _hold(world: World, owned: Owned) -> Hold | Refused:
     )
 
 
+def _planned(ahead: Outlook) -> timedelta:
+    return max(timedelta(seconds=ahead.time.time_remaining_s.p90), RUN_TIME_MIN)
+
+
 def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
     """Return the hold, topped up to pay for what is left of the run, as far as there is money.
 
@@ -135,7 +139,7 @@ def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
     )
     if isinstance(ahead, Refused):
         return hold
-    duration = timedelta(seconds=ahead.time.time_remaining_s.p90)
+    duration = _planned(ahead)
     needed_usd, _ = hold_price(
         book,
         Demand.of(job, Capacity.ON_DEMAND),

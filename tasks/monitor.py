@@ -16,7 +16,7 @@ from lowtide.forecast import moved
 from lowtide.ledger.budgets import Mode
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegStatus
-from lowtide.limits import SKEW_S, started_run_time_limit
+from lowtide.limits import RUN_TIME_MIN, SKEW_S, started_run_time_limit
 from lowtide.money import ZERO_USD, quantize_usd
 from lowtide.progress import Progress
 from lowtide.verdict import Refused
@@ -171,17 +171,20 @@ class _Watch:
         if hold is None or row.started_at is None:
             return
         purse = _Purse(world=self.world, owned=self.owned, row=row, hold=hold)
-        needed_usd = purse.total_for(_expected_end(ahead, now=now))
-        cap_usd = self.owned.job.budget.max_usd
-        if cap_usd is not None:
-            needed_usd = min(needed_usd, cap_usd)
-        if needed_usd > hold.amount_usd:
-            self._top_up(purse, to_usd=needed_usd, now=now)
-        elif fresh and hold.amount_usd - needed_usd > hold.amount_usd * _SHRINK_SHARE:
-            purse.give_back(to_usd=needed_usd, now=now)
+        least_usd, enough_usd = (
+            self._capped(purse.total_for(end)) for end in paid_ends(ahead, now=now)
+        )
+        if least_usd > hold.amount_usd:
+            self._top_up(purse, to_usd=enough_usd, now=now)
+        elif fresh and hold.amount_usd - enough_usd > hold.amount_usd * _SHRINK_SHARE:
+            purse.give_back(to_usd=enough_usd, now=now)
         else:
             # A flow may have died between its top-up and the limit that it paid for.
             purse.align_limit()
+
+    def _capped(self, amount_usd: Decimal) -> Decimal:
+        cap_usd = self.owned.job.budget.max_usd
+        return amount_usd if cap_usd is None else min(amount_usd, cap_usd)
 
     def _top_up(self, purse: "_Purse", *, to_usd: Decimal, now: datetime) -> None:
         refused = purse.top_up(to_usd=to_usd, now=now)
@@ -307,11 +310,12 @@ class _Purse:
         return started_at
 
 
-def _expected_end(ahead: Outlook, *, now: datetime) -> datetime:
-    """Return when the run will have ended, by the upper forecast.
+def paid_ends(ahead: Outlook, *, now: datetime) -> tuple[datetime, datetime]:
+    """Return until when a leg must be paid for, and until when it is paid for if it is not.
 
-    When that moment has passed, one epoch more: money is asked for in steps of an epoch, not
-    of a second.
+    Both are the end by the upper forecast, and never so near that the next look comes too late.
+    The second lies an epoch further: money is asked for in steps of an epoch, not of a second.
     """
     end = ahead.at + timedelta(seconds=ahead.time.time_remaining_s.p90)
-    return end if end > now else now + timedelta(seconds=ahead.time.epoch_s.p90)
+    step = max(timedelta(seconds=ahead.time.epoch_s.p90), RUN_TIME_MIN)
+    return max(end, now + RUN_TIME_MIN), max(end, now + RUN_TIME_MIN + step)

@@ -48,10 +48,10 @@ def lowtide(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_training_nobody_watches_ends_at_its_limit_and_is_charged_no_more_than_its_hold(
     doomed: Settings,
 ) -> None:
-    # A hold for about half of the epochs: each takes about a second, half a second is expected.
+    # A hold for about half of the epochs: each takes about a second, a third of one is expected.
     words = [
         "--set",
-        "epochs=40",
+        "epochs=80",
         "--set",
         "expected_epoch_s=0.3",
         "--set",
