@@ -6,13 +6,17 @@ from contextvars import copy_context
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, ClassVar
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.client.schemas.objects import State, TaskRun
+from pydantic import PrivateAttr
+from typing_extensions import override
 
+from blocks.local.cluster import LocalCluster
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from blocks.world import World
@@ -22,7 +26,7 @@ from lowtide.events import EventKind
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob
 from lowtide.ledger.records import JournalLine, LineKind, RunState
-from lowtide.legs import LegEnd
+from lowtide.legs import LegEnd, LegSpec
 from tests.flows.conftest import world_in
 from tests.flows.jobs import digits, odd
 
@@ -168,22 +172,37 @@ def test_an_odd_program_ends_with_a_state_a_charge_and_a_sentence_that_says_what
     assert world.ledger.hold_of(run_id(key)) is None
 
 
+class PatientCluster(LocalCluster):
+    """Starts a leg only once the other of two flows has ended."""
+
+    _block_type_slug: ClassVar[str | None] = "patient-cluster"
+    _other_ended: Event = PrivateAttr(default_factory=Event)
+
+    @override
+    def start(self, spec: LegSpec, *, now: datetime) -> str:
+        assert self._other_ended.wait(timeout=100)
+        return super().start(spec, now=now)
+
+    def tell_ended(self, _flow: object) -> None:
+        self._other_ended.set()
+
+
 def test_of_two_flows_of_one_key_at_once_one_owns_the_run_and_the_other_touches_nothing(
     world: World, key: str, stack: Settings, tmp_path: Path
 ) -> None:
-    second = world_in(tmp_path, stack)
+    runner = PatientCluster(home=tmp_path / "legs")
+    worlds = [
+        each.model_copy(update={"runner": runner}) for each in (world, world_in(tmp_path, stack))
+    ]
 
     with ThreadPoolExecutor(2) as pool:
-        states: list[State[Any]] = [
-            future.result()
-            for future in [
-                # Prefect's settings live in a context variable, and a thread starts without.
-                pool.submit(copy_context().run, run, each, digits(), key=key)
-                for each in (world, second)
-            ]
-        ]
+        # Prefect's settings live in a context variable, and a thread starts without.
+        flows = [pool.submit(copy_context().run, run, each, digits(), key=key) for each in worlds]
+        for flow in flows:
+            flow.add_done_callback(runner.tell_ended)
+        states: list[State[Any]] = [flow.result() for flow in flows]
 
-    second.close()
+    worlds[1].close()
     assert sorted(str(state.name) for state in states) == ["Attached", "Completed"]
     assert len(world.ledger.legs(run_id(key))) == 1
     assert len(world.ledger.holds(run_id(key))) == 1
