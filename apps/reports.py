@@ -1,20 +1,24 @@
 """The report on many runs, for every door: the command line, programs, agents."""
 
+import csv
 import json
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from apps.books import open_ledger, price_book
 from apps.output import document as whole, notice
 from apps.tables import costs_text
-from blocks.costs import cost_report
+from blocks.costs import cost_report, focus_rows
 from blocks.settings import Settings
 from lowtide.errors import BadInputError, LowtideError
 from lowtide.prices import PriceBook
 from lowtide.report import By, CostReport, document, parse_ask
+from lowtide.report.focus import COLUMNS
 
 
 def costs(
@@ -94,16 +98,43 @@ def written(report: CostReport, *, form: str, output: Path | None) -> None:
 
     Args:
         report: What to write.
-        form: "table" or "json".
+        form: "table", "json" or "focus-csv".
         output: The file; None: standard output.
 
     Raises:
         BadInputError: the file cannot be written.
     """
-    text = json.dumps(whole("report", document(report))) if form == "json" else costs_text(report)
     if output is None:
-        print(text)
+        for part in _parts(report, form):
+            sys.stdout.write(part)
         return
-    with writing(output):
-        output.write_text(text + "\n", encoding="utf-8")
+    with writing(output), output.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(_parts(report, form))
     notice(f"report {output}")
+
+
+def _parts(report: CostReport, form: str) -> Iterator[str]:
+    match form:
+        case "json":
+            yield json.dumps(whole("report", document(report))) + "\n"
+        case "focus-csv":
+            yield from _focus_csv(report)
+        case _:
+            yield costs_text(report) + "\n"
+
+
+def _focus_csv(report: CostReport) -> Iterator[str]:
+    line = StringIO()
+    writer = csv.DictWriter(line, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in focus_rows(open_ledger(Settings()), report.ask):
+        yield _taken(line)
+        writer.writerow(row)
+    yield _taken(line)
+
+
+def _taken(text: StringIO) -> str:
+    found = text.getvalue()
+    text.seek(0)
+    text.truncate()
+    return found

@@ -1,13 +1,22 @@
 """The report on many runs, read from the ledger and the price book alone: every door calls this."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from blocks.ledger.aggregates import Days
 from blocks.ledger.book import Operations
 from lowtide.prices import PriceBook
-from lowtide.report import CostReport, MonthFigure, ReportAsk, RunFigures, figures, midnight, shape
+from lowtide.report import (
+    CostReport,
+    MonthFigure,
+    ReportAsk,
+    RunFigures,
+    figures,
+    focus_row,
+    midnight,
+    shape,
+)
 
 _A_MONTH = timedelta(days=31)
 
@@ -50,6 +59,26 @@ def cost_report(
         budgets=ledger.budgets(now) if with_cells else (),
     )
     return replace(report, runs=_with_metrics(ledger, report.runs))
+
+
+def focus_rows(ledger: Operations, ask: ReportAsk) -> Iterator[dict[str, str]]:
+    """Yield the journal lines of some days as FOCUS rows, page by page.
+
+    Args:
+        ledger: The books.
+        ask: Which days; billing months begin in its zone.
+
+    Yields:
+        One row for each line, in the order of the journal.
+
+    Raises:
+        BadInputError: there is no such budget.
+    """
+    days = Days(start=ask.start, end=ask.end, budget=ask.budget)
+    after = 0
+    while page := ledger.use_lines(days, after=after):
+        yield from (focus_row(use, zone=ask.zone) for use in page)
+        after = page[-1].line.id
 
 
 def _months(ledger: Operations, ask: ReportAsk, *, now: datetime) -> tuple[MonthFigure, ...]:

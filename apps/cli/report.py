@@ -14,6 +14,7 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    FOCUS_CSV = "focus-csv"
 
 
 def register(app: typer.Typer) -> None:

@@ -20,10 +20,10 @@ from blocks.ledger.engine import Store, Stored, reads
 from blocks.ledger.schema import BUDGET, EVENT, HOLD, JOURNAL, LEG, RUN
 from lowtide.errors import BadInputError
 from lowtide.events import EventKind
-from lowtide.ledger.records import UNFINISHED, JournalLine, LineKind, RunState
+from lowtide.ledger.records import UNFINISHED, LineKind, RunState
 from lowtide.legs import Capacity, LegEnd
 from lowtide.money import ZERO_USD, from_micro
-from lowtide.report import Cell, EpochSeen, LegFigures, RunFacts
+from lowtide.report import Cell, EpochSeen, LegFigures, RunFacts, UseLine, team_of
 
 FIRST_PLAN = "plan-1"
 """Key of the decision that a run's first forecast lies in."""
@@ -75,7 +75,7 @@ class Aggregates(Store):
         forecasts = dict(_pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
         busy = dict(_pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
         epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
-        paths = {row.name: tuple(row.path) for row in connection.execute(select(BUDGET))}
+        paths = _paths(connection)
         bare = (_run(row, days, paths) for row in connection.execute(wanted))
         return tuple(
             replace(
@@ -148,8 +148,8 @@ class Aggregates(Store):
 
     @reads
     def use_lines(
-        self, connection: Connection, days: Days, *, after: int = 0, limit: int = 10_000
-    ) -> tuple[JournalLine, ...]:
+        self, connection: Connection, days: Days, *, after: int = 0, limit: int = 5_000
+    ) -> tuple[UseLine, ...]:
         """Return the journal lines of used time in some days, in pages, the oldest first.
 
         Args:
@@ -157,14 +157,46 @@ class Aggregates(Store):
             days: Which days, of which budget.
             after: Only lines with a greater id: the last one's of the page before.
             limit: At most so many.
+
+        Returns:
+            The lines, with what their runs and legs say of them.
+
+        Raises:
+            BadInputError: there is no such budget.
         """
+        _check_budget(connection, days.budget)
+        paths = _paths(connection)
+        of_leg = and_(LEG.c.run == JOURNAL.c.run, LEG.c.leg == JOURNAL.c.leg)
         statement = (
-            select(JOURNAL)
+            select(JOURNAL, RUN.c.name, RUN.c.job, RUN.c.tags, RUN.c.priority)
+            .add_columns(RUN.c.flavor, LEG.c.flavor.label("leg_flavor"), LEG.c.capacity)
+            .select_from(JOURNAL)
+            .outerjoin(RUN, RUN.c.run == JOURNAL.c.run)
+            .outerjoin(LEG, of_leg)
             .where(*_used_in(days), JOURNAL.c.id > after)
             .order_by(JOURNAL.c.id)
             .limit(limit)
         )
-        return tuple(line_of(row) for row in connection.execute(statement))
+        return tuple(_use(row, paths) for row in connection.execute(statement))
+
+
+def _use(row: Stored, paths: Mapping[str, tuple[str, ...]]) -> UseLine:
+    tags: Mapping[str, str] = row.tags or {}
+    job: Mapping[str, Any] = row.job or {}
+    return UseLine(
+        line=line_of(row),
+        job=row.name or "",
+        team=team_of(tags, paths.get(row.budget) or (row.budget,)),
+        flavor=row.leg_flavor or row.flavor or "unknown",
+        capacity=None if row.capacity is None else Capacity(row.capacity),
+        gpus=int((job.get("resources") or {}).get("gpus", 1)),
+        priority=row.priority or "",
+        tags=tags,
+    )
+
+
+def _paths(connection: Connection) -> dict[str, tuple[str, ...]]:
+    return {row.name: tuple(row.path) for row in connection.execute(select(BUDGET))}
 
 
 def _check_budget(connection: Connection, budget: str | None) -> None:

@@ -8,6 +8,7 @@ document(report)                                    design §8's shape
 from lowtide.report.asked import By, ReportAsk, midnight, parse_ask
 from lowtide.report.document import document
 from lowtide.report.figures import figures
+from lowtide.report.focus import UseLine, focus_row
 from lowtide.report.records import (
     Cell,
     CostReport,
@@ -18,6 +19,7 @@ from lowtide.report.records import (
     RunFacts,
     RunFigures,
     Wasted,
+    team_of,
 )
 from lowtide.report.shape import shape
 
@@ -32,10 +34,13 @@ __all__ = [
     "ReportAsk",
     "RunFacts",
     "RunFigures",
+    "UseLine",
     "Wasted",
     "document",
     "figures",
+    "focus_row",
     "midnight",
     "parse_ask",
     "shape",
+    "team_of",
 ]

@@ -5,7 +5,7 @@ lines whose used time begins in the report's days. The other figures of a run be
 run, and count once, in the report in whose days the run was made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +16,20 @@ from lowtide.ledger.states import BudgetState
 from lowtide.legs import Capacity, LegEnd
 from lowtide.money import ZERO_USD
 from lowtide.report.asked import ReportAsk
+
+
+def team_of(tags: Mapping[str, str], path: Sequence[str]) -> str:
+    """Return whose money it is: tag `team`, else the second level of the budget tree, or its root.
+
+    Args:
+        tags: The run's labels.
+        path: The budget that pays and those above it, the root first.
+
+    Examples:
+        >>> team_of({}, ["org", "vision", "vision/digits"]), team_of({"team": "ml"}, ["org"])
+        ('vision', 'ml')
+    """
+    return tags.get("team") or path[min(1, len(path) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +130,7 @@ class RunFacts:
     @property
     def team(self) -> str:
         """Tag `team`; without it the second level of the budget tree, or its root."""
-        return self.tags.get("team") or self.path[min(1, len(self.path) - 1)]
+        return team_of(self.tags, self.path)
 
     @property
     def project(self) -> str:

@@ -1,12 +1,15 @@
 """`lowtide report`, as a person and as a program ask for it."""
 
+import csv
 import json
 import shutil
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from focus_data_toolkit.model import validator
 
 from apps.cli.main import run
 from blocks.ledger import Books
@@ -101,7 +104,7 @@ def test_what_cannot_be_reported_is_bad_input_that_says_what_would_be_right(
     assert told in made["error"]["expected"]
 
 
-@pytest.mark.parametrize("form", ["table", "json"])
+@pytest.mark.parametrize("form", ["table", "json", "focus-csv"])
 def test_a_folder_that_cannot_be_written_is_bad_input(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,3 +128,39 @@ def test_a_file_is_written_and_its_path_said_where_no_program_reads(
     assert not told.out
     assert str(path) in told.err
     assert json.loads(path.read_text("utf-8"))["zone"] == month.ZONE
+
+
+def test_the_focus_export_is_clean_by_the_1_4_linter_and_adds_up_to_the_journal(
+    home: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "focus.csv"
+
+    code = run(["report", *OCTOBER, "--format", "focus-csv", "--output", str(path)])
+
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = validator.lint_focus_1_4_structure("Cost and Usage", rows)
+    assert code == 0
+    assert found.ok, found.violations[:3]
+    assert sum(Decimal(row["BilledCost"]) for row in rows) == charged(home)
+    assert len({row["x_JournalLine"] for row in rows}) == len(rows)
+
+
+def test_a_correction_is_a_row_of_its_own_and_the_row_that_it_corrects_stays(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["report", *OCTOBER, "--format", "focus-csv"])
+
+    rows = list(csv.DictReader(StringIO(capsys.readouterr().out)))
+    corrections = [row for row in rows if row["ChargeClass"] == "Correction"]
+    books = Books(f"sqlite:///{home / 'ledger.db'}")
+    lines = {str(line.id): line for line in books.journal(limit=100_000)}
+    books.close()
+    assert any(Decimal(row["BilledCost"]) < 0 for row in corrections)
+    assert {row["x_LineKind"] for row in corrections} == {"correction"}
+    assert all(
+        f"{lines[row['x_JournalLine']].amount_usd:.6f}" == row["BilledCost"] for row in rows
+    )
+    for row in corrections:
+        legs = [other for other in rows if other["x_RunId"] == row["x_RunId"]]
+        assert any(other["ChargeClass"] == "" for other in legs)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.artifacts import Artifact
@@ -35,8 +36,8 @@ def test_the_report_is_a_text_and_a_table_in_the_ui_and_a_document_to_its_caller
         world=month_world,
     )
 
-    text = Artifact.get(key="costs-by-project-report")
-    table = Artifact.get(key="costs-by-project-table")
+    text: Any = Artifact.get(key="costs-by-project-report")
+    table: Any = Artifact.get(key="costs-by-project-table")
     assert text is not None
     assert table is not None
     assert "Costs from 2026-10-01 to 2026-10-31" in str(text.data)
