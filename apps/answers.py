@@ -16,6 +16,7 @@ from lowtide.money import ZERO_USD
 
 EXIT_BY_STATE: Mapping[RunState, int] = {
     RunState.COMPLETED: EXIT_DONE,
+    RunState.COMPLETED_EARLY: EXIT_DONE,
     RunState.REFUSED: EXIT_REFUSED,
     RunState.STOPPED: EXIT_FAILED,
 }
@@ -59,6 +60,7 @@ def run_document(ledger: Books, row: RunRow, *, settings: Settings) -> dict[str,
     flows = ledger.events(row.run, kind=EventKind.FLOW_RUN)
     flow_run_id = flows[-1].key if flows else None
     advice = ledger.events(row.run, kind=EventKind.RECOMMENDED)
+    enough = ledger.events(row.run, kind=EventKind.ENOUGH)
     ui = settings.stack().get("prefect", {}).get("url")
     tracking = settings.tracking_address
     experiment = reports[-1].body.get("mlflow_url") if reports else None
@@ -72,6 +74,7 @@ def run_document(ledger: Books, row: RunRow, *, settings: Settings) -> dict[str,
         "held_usd": sum((hold.amount_usd for hold in holds), ZERO_USD),
         "charged_usd": sum((hold.charged_usd + hold.overdraft_usd for hold in holds), ZERO_USD),
         "released_usd": sum((hold.released_usd for hold in holds), ZERO_USD),
+        "stopped_early": dict(enough[-1].body) if enough else None,
         "report_path": reports[-1].body["path"] if reports else None,
         "mlflow_url": experiment or tracking,
         "flow_run_url": f"{ui}/runs/flow-run/{flow_run_id}" if ui and flow_run_id else None,

@@ -26,8 +26,13 @@ def past_runs(ledger: Operations, job: TrainingJob) -> tuple[PastRun, ...]:
     """
     document = job.document()
     like = ledger.runs(name=job.name, limit=_RUNS_MAX)
-    others = ledger.runs(state=RunState.COMPLETED, limit=_RUNS_MAX)
-    rows = {row.run: row for row in (*like, *others)}
+    others = [
+        row
+        for state in (RunState.COMPLETED, RunState.COMPLETED_EARLY)
+        for row in ledger.runs(state=state, limit=_RUNS_MAX)
+    ]
+    others.sort(key=lambda row: row.created_at, reverse=True)
+    rows = {row.run: row for row in (*like, *others[:_RUNS_MAX])}
     return tuple(
         PastRun(
             epoch_s=tuple(event.body["epoch_s"]),

@@ -107,6 +107,8 @@ def _end(world: World, run: str, outcome: Outcome | None) -> State[Any]:
     match outcome:
         case Outcome.COMPLETED:
             return Completed(message=message, data=run)
+        case Outcome.COMPLETED_EARLY:
+            return Completed(name="CompletedEarly", message=message, data=run)
         case Outcome.REFUSED:
             return Cancelled(name="Refused", message=message)
         case Outcome.STOPPED:

@@ -7,8 +7,23 @@ for a plateau.
 
 from collections.abc import Iterable, Sequence
 
-from lowtide.job import EarlyStopping
-from lowtide.progress import Goal
+from lowtide.job import EarlyStopping, TrainingJob
+from lowtide.progress import Fault, Goal, Progress
+
+UNTRUSTED = frozenset({Fault.OUT_OF_ORDER, Fault.OUT_OF_RANGE, Fault.REPEATED})
+"""With these faults nobody knows which value belongs to which epoch."""
+
+
+def enough(progress: Progress, *, job: TrainingJob) -> bool:
+    """Say whether a run that goes on may stop now.
+
+    Args:
+        progress: Its epochs. A series that cannot be trusted stops nothing.
+        job: What it trains; without `early_stopping` it runs to its end.
+    """
+    if progress.epochs_done >= job.epochs or UNTRUSTED.intersection(progress.faults):
+        return False
+    return should_stop(progress.values, goal=job.metric.goal, early_stopping=job.early_stopping)
 
 
 def should_stop(
@@ -16,15 +31,13 @@ def should_stop(
     *,
     goal: Goal,
     early_stopping: EarlyStopping | None,
-    target: float | None = None,
 ) -> bool:
     """Say whether a run may stop now, as its job asked.
 
     Args:
         values: The metric after each epoch; None where none was logged, which decides nothing.
         goal: Whether more or less of it is better.
-        early_stopping: The job's rule; None: it has none.
-        target: A value that is good enough; None: there is none.
+        early_stopping: The job's rule; None: it has none, and runs to its end.
 
     Examples:
         >>> rule = EarlyStopping(patience=2, min_delta=0.01)
@@ -32,11 +45,10 @@ def should_stop(
         False
         >>> should_stop([0.5, 0.8, 0.805, 0.807], goal="maximize", early_stopping=rule)
         True
-        >>> should_stop([0.5, 0.8], goal="maximize", early_stopping=None, target=0.8)
+        >>> should_stop([0.5, 0.8], goal="maximize", early_stopping=EarlyStopping(target=0.8))
         True
     """
-    stopped_at = stop_epoch(values, goal=goal, early_stopping=early_stopping, target=target)
-    return stopped_at is not None
+    return stop_epoch(values, goal=goal, early_stopping=early_stopping) is not None
 
 
 def stop_epoch(
@@ -44,7 +56,6 @@ def stop_epoch(
     *,
     goal: Goal,
     early_stopping: EarlyStopping | None,
-    target: float | None = None,
 ) -> int | None:
     """Return the epoch after which a run would have stopped, from 1; None: it would not have.
 
@@ -52,22 +63,21 @@ def stop_epoch(
         values: The metric after each epoch; None where none was logged.
         goal: Whether more or less of it is better.
         early_stopping: The rule; None: none.
-        target: A value that is good enough; None: there is none.
     """
+    if early_stopping is None:
+        return None
     sign = 1.0 if goal == "maximize" else -1.0
+    patience, target = early_stopping.patience, early_stopping.target
     best: float | None = None
     waited = 0
     for epoch, value in enumerate(values, 1):
         if value is None:
             continue
-        if target is not None and sign * (value - target) >= 0:
-            return epoch
-        if early_stopping is None:
-            continue
         if best is None or sign * (value - best) > early_stopping.min_delta:
             best, waited = value, 0
         else:
             waited += 1
-        if waited >= early_stopping.patience:
+        is_good = target is not None and sign * (value - target) >= 0
+        if is_good or (patience is not None and waited >= patience):
             return epoch
     return None

@@ -16,6 +16,8 @@ class EventKind(StrEnum):
     """An epoch ended: the metric, the forecast, the money."""
     EPOCHS = "epochs"
     """All epochs' durations, once the run has ended: what the next forecast learns from."""
+    ENOUGH = "enough"
+    """The metric was good enough by the job's own rule; what the rest would have cost."""
     STOP_ASKED = "stop-asked"
     """Somebody asked for the run's end."""
     RECOMMENDED = "recommendations"

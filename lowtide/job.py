@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from lowtide.documents import Amount, Count, Part, Seconds, explain
+from lowtide.documents import Amount, Count, Part, Seconds, explain, refuse
 from lowtide.errors import BadInputError
 from lowtide.identity import digest
 
@@ -141,17 +141,32 @@ class Checkpoint(Part):
 
 
 class EarlyStopping(Part):
-    """When to stop before the last epoch, at a checkpoint."""
+    """When to stop before the last epoch, at a checkpoint; whichever comes first."""
 
-    patience: Count = Field(
-        default=5,
+    patience: Count | None = Field(
+        default=None,
         ge=1,
         title="Patience",
-        description="Epochs without improvement before it stops.",
+        description="Epochs without improvement before it stops; empty: however many.",
     )
     min_delta: float = Field(
         default=0.0, ge=0, title="Least gain", description="A smaller gain is no improvement."
     )
+    target: float | None = Field(
+        default=None,
+        title="Target",
+        description="A value of the metric at which it stops; empty: none.",
+    )
+
+    @model_validator(mode="after")
+    def _something_stops_it(self) -> Self:
+        if self.patience is None and self.target is None:
+            refuse(
+                "nothing here says when to stop",
+                expected="patience, target, or both",
+                remedy="give one of them, as in early_stopping: {patience: 5, min_delta: 0.001}",
+            )
+        return self
 
 
 class Secret(Part):

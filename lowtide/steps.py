@@ -32,6 +32,8 @@ class Outcome(StrEnum):
 
     COMPLETED = "completed"
     """The program ended by itself, with exit code 0."""
+    COMPLETED_EARLY = "completed-early"
+    """The metric was good enough by the job's own rule; it ended at a checkpoint."""
     FAILED = "failed"
     """The program failed more often than the job allows, or was lost as often."""
     OVER_LIMIT = "over-limit"
@@ -71,6 +73,7 @@ class RunView:
         planned: Whether the next leg has a plan that is still fresh.
         later: Whether that plan says to start later.
         stop_asked: Whether somebody asked for its end.
+        enough: Whether its metric is good enough by the job's own rule.
         recommended: Whether its recommendations are written.
         reported: Whether its report is written.
     """
@@ -82,6 +85,7 @@ class RunView:
     planned: bool = False
     later: bool = False
     stop_asked: bool = False
+    enough: bool = False
     recommended: bool = False
     reported: bool = False
 
@@ -119,7 +123,9 @@ def outcome_of(view: RunView) -> Outcome | None:
     """Say how the run ended, judged by its legs; None while there is something left to do.
 
     A preempted or withdrawn leg is followed by another one, however often. A failed or lost leg is
-    followed by another one `max_failures` times.
+    followed by another one `max_failures` times. One whose metric was good enough is followed by
+    none, whatever took it away meanwhile; only a program that failed is tried again, because its
+    last checkpoint is in doubt.
 
     Args:
         view: What is.
@@ -136,6 +142,8 @@ def outcome_of(view: RunView) -> Outcome | None:
     if view.outcome is not None:
         return view.outcome
     end = view.legs[-1].end if view.legs else None
+    if view.enough and end in _ENDS_THAT_KEEP_A_CHECKPOINT:
+        return Outcome.COMPLETED_EARLY
     final = _FINAL_ENDS.get(end) if end is not None else None
     if final is not None:
         return final
@@ -169,3 +177,6 @@ _FINAL_ENDS = {
     LegEnd.DEADLINE: Outcome.OVER_LIMIT,
 }
 _FAILURES = frozenset({LegEnd.FAILED, LegEnd.LOST})
+_ENDS_THAT_KEEP_A_CHECKPOINT = frozenset(
+    {LegEnd.STOPPED, LegEnd.PREEMPTED, LegEnd.DEADLINE, LegEnd.WITHDRAWN}
+)

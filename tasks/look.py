@@ -43,6 +43,7 @@ def look(
         planned=planned,
         later=later,
         stop_asked=EventKind.STOP_ASKED in kinds,
+        enough=EventKind.ENOUGH in kinds,
         recommended=EventKind.RECOMMENDED in kinds,
         reported=EventKind.REPORTED in kinds,
     )

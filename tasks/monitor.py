@@ -26,6 +26,7 @@ from tasks.announce import announce_thresholds
 from tasks.bill import Bill
 from tasks.budget import HOLD_SLACK
 from tasks.claim import Owned
+from tasks.early_stop import stop_when_enough
 from tasks.effect import effect
 from tasks.forecast import Outlook, outlook, progress_of
 from tasks.look import record_leg, stop_asked
@@ -160,6 +161,7 @@ class _Watch:
             body=body,
             now=now,
         )
+        stop_when_enough(world, self.owned, leg=self.leg, progress=progress, ahead=ahead)
         self.artifact.update(self.owned.run, job, progress)
         told = None if self.told is None else self.told.time.time_remaining_s
         if moved(told, ahead.time.time_remaining_s) or progress.epochs_done == job.epochs:

@@ -22,6 +22,7 @@ from tasks import log
 from tasks.announce import announce, announce_thresholds
 from tasks.bill import Bill
 from tasks.claim import Owned
+from tasks.early_stop import why_enough
 from tasks.effect import effect
 from tasks.forecast import progress_of
 from tasks.look import look
@@ -94,8 +95,10 @@ def _finish(world: World, owned: Owned, outcome: Outcome) -> None:
         key=f"{run}/release", run=run, now=now, actor=ACTOR, reason=f"the run is {outcome.value}"
     )
     progress = progress_of(world, run, owned.job)
-    if progress is not None and progress.epochs_done >= owned.job.epochs:
-        # Only a whole run is a lesson: the forecast's errors are measured on its real end.
+    is_whole = outcome is Outcome.COMPLETED_EARLY
+    if progress is not None and (is_whole or progress.epochs_done >= owned.job.epochs):
+        # Only a whole run is a lesson: the forecast's errors are measured on its real end. One
+        # that was good enough earlier has reached its own.
         body = {
             "epoch_s": list(progress.epoch_s),
             "batch_size": owned.job.batch_size,
@@ -144,7 +147,9 @@ def _message(world: World, owned: Owned, outcome: Outcome, progress: Progress | 
     parts = [f"{done} of {owned.job.epochs} epochs"]
     if progress is not None and progress.best is not None:
         parts.append(f"best {owned.job.metric.name} {progress.best:.4f}")
-    if outcome is not Outcome.COMPLETED and legs:
+    if outcome is Outcome.COMPLETED_EARLY:
+        parts.append(why_enough(world, owned.run))
+    elif outcome is not Outcome.COMPLETED and legs:
         parts.append(legs[-1].reason)
     if outcome is Outcome.FAILED and legs:
         lines = world.runner.logs(owned.run, legs[-1].leg, lines_max=_LOG_LINES)
@@ -156,6 +161,7 @@ def _message(world: World, owned: Owned, outcome: Outcome, progress: Progress | 
 
 _MLFLOW_STATUS: Mapping[Outcome, RunStatus] = {
     Outcome.COMPLETED: "FINISHED",
+    Outcome.COMPLETED_EARLY: "FINISHED",
     Outcome.FAILED: "FAILED",
     Outcome.OVER_LIMIT: "KILLED",
     Outcome.STOPPED: "KILLED",

@@ -24,6 +24,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     DEFERRED = "deferred"
     COMPLETED = "completed"
+    COMPLETED_EARLY = "completed-early"
     FAILED = "failed"
     REFUSED = "refused"
     STOPPED = "stopped"

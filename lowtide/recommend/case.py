@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from lowtide.advice import AdviceKind
+from lowtide.early_stopping import UNTRUSTED
 from lowtide.forecast import PastRun
 from lowtide.prices import PriceBook
 from lowtide.progress import Fault
@@ -22,7 +23,7 @@ LEAST_SHARE = 0.01
 """Advice that is likely to save less than this share of the run's cost is not worth reading."""
 
 _UNTIMED = frozenset({Fault.OUT_OF_ORDER, Fault.OUT_OF_RANGE})
-_NO_CURVE = _UNTIMED | {Fault.NOT_A_NUMBER, Fault.REPEATED}
+_NO_CURVE = UNTRUSTED | {Fault.NOT_A_NUMBER}
 
 
 def unchanged(shape: Shape) -> Shape:

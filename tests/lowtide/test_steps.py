@@ -154,6 +154,26 @@ def test_the_outcome_follows_from_the_last_leg(
     assert outcome_of(view) is outcome
 
 
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (LegEnd.STOPPED, Outcome.COMPLETED_EARLY),
+        (LegEnd.PREEMPTED, Outcome.COMPLETED_EARLY),
+        (LegEnd.DEADLINE, Outcome.COMPLETED_EARLY),
+        (LegEnd.WITHDRAWN, Outcome.COMPLETED_EARLY),
+        (LegEnd.COMPLETED, Outcome.COMPLETED),
+        (LegEnd.FAILED, None),
+        (LegEnd.LOST, None),
+    ],
+)
+def test_a_run_that_is_good_enough_needs_no_further_leg_unless_its_program_failed(
+    end: LegEnd, outcome: Outcome | None
+) -> None:
+    view = RunView(held=True, legs=settled(end), max_failures=1, enough=True)
+
+    assert outcome_of(view) is outcome
+
+
 views = st.builds(
     RunView,
     held=st.booleans(),
@@ -172,6 +192,7 @@ views = st.builds(
     planned=st.booleans(),
     later=st.booleans(),
     stop_asked=st.booleans(),
+    enough=st.booleans(),
     recommended=st.booleans(),
     reported=st.booleans(),
 )
