@@ -12,7 +12,6 @@ from blocks.ledger import Hold, LegRow
 from blocks.world import World
 from lowtide.errors import UnavailableError
 from lowtide.events import EventKind
-from lowtide.forecast import moved
 from lowtide.ledger.budgets import Mode
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegStatus
@@ -30,6 +29,7 @@ from tasks.early_stop import stop_when_enough
 from tasks.effect import effect
 from tasks.forecast import Outlook, outlook, progress_of
 from tasks.look import record_leg, stop_asked
+from tasks.updates import Updates
 
 ACTOR = "monitor"
 _POLL_S = 1.0
@@ -55,7 +55,8 @@ def monitor_epochs(world: World, owned: Owned, leg: int) -> LegStatus:
     Raises:
         StaleOwnerError: somebody else owns the run now; nothing was touched.
     """
-    watch = _Watch(world=world, owned=owned, leg=leg)
+    updates = Updates(world=world, owned=owned)
+    watch = _Watch(world=world, owned=owned, leg=leg, updates=updates)
     while True:
         try:
             status = watch.look()
@@ -75,9 +76,9 @@ class _Watch:
     world: World
     owned: Owned
     leg: int
+    updates: Updates
     epochs_seen: int = -1
     latest: Outlook | None = None
-    told: Outlook | None = None
     renewed_at: datetime | None = None
     metered_at: datetime | None = None
     artifact: show.ProgressBar = field(default_factory=show.ProgressBar)
@@ -162,11 +163,8 @@ class _Watch:
             now=now,
         )
         stop_when_enough(world, self.owned, leg=self.leg, progress=progress, ahead=ahead)
-        self.artifact.update(self.owned.run, job, progress)
-        told = None if self.told is None else self.told.time.time_remaining_s
-        if moved(told, ahead.time.time_remaining_s) or progress.epochs_done == job.epochs:
-            show.forecast_table(self.owned.run, ahead, hold=hold)
-            self.told = ahead
+        self.artifact.update(self.owned.run, job, progress, ahead=ahead)
+        self.updates.tell(row, progress, ahead, hold=hold)
 
     def _move_money(self, row: LegRow, ahead: Outlook, *, fresh: bool, now: datetime) -> None:
         hold = self.world.ledger.hold_of(self.owned.run)

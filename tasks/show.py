@@ -44,10 +44,14 @@ class ProgressBar:
 
     artifact_id: UUID | None = None
 
-    def update(self, run: str, job: TrainingJob, progress: Progress) -> None:
-        """Move the bar to the epochs done."""
+    def update(self, run: str, job: TrainingJob, progress: Progress, *, ahead: Outlook) -> None:
+        """Move the bar to the epochs done, and say what is still to come."""
         percent = 100 * progress.epochs_done / job.epochs
-        title = f"{job.name}: epoch {progress.epochs_done} of {job.epochs}"
+        title = (
+            f"{job.name}: epoch {progress.epochs_done} of {job.epochs}; to come about "
+            f"{show_duration(ahead.time.time_remaining_s.p50)} and "
+            f"{show_usd(ahead.cost_usd.p50)} (P90 {show_usd(ahead.cost_usd.p90)})"
+        )
         if self.artifact_id is None:
             self.artifact_id = _shown(
                 lambda: create_progress_artifact(

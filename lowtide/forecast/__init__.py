@@ -10,12 +10,14 @@ from lowtide.forecast.calibration import PastRun
 from lowtide.forecast.cost import breach_probability, forecast_cost, moved
 from lowtide.forecast.ranges import Range
 from lowtide.forecast.remaining import TimeForecast, forecast_time
+from lowtide.forecast.standing import Standing, worth_telling
 from lowtide.forecast.unstarted import Unstarted, unstarted
 
 __all__ = [
     "BatchModel",
     "PastRun",
     "Range",
+    "Standing",
     "TimeForecast",
     "Unstarted",
     "batch_model",
@@ -24,4 +26,5 @@ __all__ = [
     "forecast_time",
     "moved",
     "unstarted",
+    "worth_telling",
 ]
