@@ -19,10 +19,13 @@ def compare(
     job: Annotated[
         str | None, typer.Option(help="A job file or a job's name; default: the digits job.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="An HTML file to draw them into, time against cost.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare up to 1,000 configurations: time, cost, metric, and what nothing beats."""
-    from apps.output import emit, refuse  # noqa: PLC0415
+    from apps.output import emit, notice, refuse  # noqa: PLC0415
     from apps.questions import compare_texts  # noqa: PLC0415
     from lowtide.verdict import Refused  # noqa: PLC0415
 
@@ -33,6 +36,11 @@ def compare(
     )
     if isinstance(found, Refused):
         raise typer.Exit(refuse(found, as_json=json))
+    if plot is not None:
+        from apps.compare_plot import write_plot  # noqa: PLC0415 - imports plotly
+
+        write_plot(found, plot)
+        notice(f"drawn in {plot}")
     if json:
         emit("compare", found.document())
     else:
