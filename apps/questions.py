@@ -4,19 +4,16 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apps.answers import find_run
 from apps.books import open_ledger, price_book
 from apps.files import read_job
 from blocks.history import past_runs
 from blocks.settings import Settings
 from lowtide.check import Check, check_training_budget
-from lowtide.checkpointing import best_interval_s
 from lowtide.compare import Comparison, compare_configs
 from lowtide.configs import parse_configs
-from lowtide.errors import BadInputError, UnavailableError
-from lowtide.job import parse_job
+from lowtide.errors import BadInputError
 from lowtide.money import read_usd
-from lowtide.recommend import Advice, recommend
+from lowtide.recommend import Advice
 from lowtide.verdict import Refused
 
 
@@ -77,32 +74,23 @@ def compare_texts(configs: str | Path, *, job: str | None, source: str) -> Compa
     )
 
 
-def advice_on(named: str) -> Advice:
+def advice_on(named: str, *, job: str | None = None) -> Advice:
     """Say what would have made a run cheaper.
 
     Args:
-        named: A run's id, or a job's name: its newest run.
+        named: A run's id, a job's name (its newest run), or the id of any MLflow run.
+        job: A job file or a job's name: what an MLflow run is a run of, where lowtide did not
+            submit it; None: what it logged tells some of it, the rest is assumed.
 
     Raises:
         BadInputError: there is no such run, or it cannot teach anything.
         UnavailableError: MLflow is silent, and without epochs nothing can be said.
     """
     from blocks.world import open_world  # noqa: PLC0415 - imports Prefect
-    from tasks.record import record_of  # noqa: PLC0415
+    from tasks.advise import advise  # noqa: PLC0415
 
     settings = Settings()
-    row = find_run(open_ledger(settings), named)
-    job = parse_job(row.job, source=row.run)
+    asked = None if job is None else read_job(job, settings=settings)
+    open_ledger(settings)
     with closing(open_world(settings)) as world:
-        record = record_of(world, row.run, job)
-        if record is None:
-            msg = "its epochs are not to be had: MLflow does not answer, or never heard of it"
-            raise UnavailableError(msg, where=f"run {row.run!r}", remedy="see `lowtide status`")
-        holds = world.ledger.holds(row.run)
-        book = world.prices.book()
-        return recommend(
-            record,
-            book=book.pinned(holds[-1].price_version) if holds else book,
-            best_interval_s=best_interval_s,
-            history=past_runs(world.ledger, job),
-        )
+        return advise(world, named, job=asked)

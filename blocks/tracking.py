@@ -21,6 +21,7 @@ from pydantic import Field, HttpUrl, PrivateAttr
 
 from lowtide.errors import LowtideError, UnavailableError
 from lowtide.progress import EpochPoint
+from lowtide.recommend import TrackedRun
 
 RUN_TAG = "lowtide.run"
 RunStatus: TypeAlias = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -195,6 +196,32 @@ class Tracking(Block):
             content=path.read_bytes(),
         )
 
+    def tracked_run(self, mlflow_run: str) -> TrackedRun | None:
+        """Return what MLflow knows of a run, whoever made it; None if it never heard of it."""
+        answer = self._send(
+            "GET",
+            f"{_API}/runs/get",
+            params={"run_id": mlflow_run},
+            handled={_HTTP_NOT_FOUND, _HTTP_BAD_REQUEST},
+        )
+        if answer.is_error:
+            return None
+        run: dict[str, Any] = answer.json()["run"]
+        info, data = run["info"], run["data"]
+        experiment = self._get("experiments/get", {"experiment_id": info["experiment_id"]})
+        ended_ms = info.get("end_time")
+        return TrackedRun(
+            mlflow_run=info["run_id"],
+            experiment=experiment["experiment"]["name"],
+            status=info["status"],
+            deleted=info["lifecycle_stage"] != "active",
+            started_at=_moment(info["start_time"]),
+            ended_at=None if not ended_ms else _moment(ended_ms),
+            params={pair["key"]: pair["value"] for pair in data.get("params", [])},
+            tags={pair["key"]: pair["value"] for pair in data.get("tags", [])},
+            metrics=tuple(metric["key"] for metric in data.get("metrics", [])),
+        )
+
     def run_url(self, mlflow_run: str) -> str:
         """Return the address at which a person sees the run."""
         experiment = self._get("runs/get", {"run_id": mlflow_run})["run"]["info"]["experiment_id"]
@@ -283,12 +310,16 @@ def _point(row: Mapping[str, Any]) -> EpochPoint:
     return EpochPoint(
         epoch=int(row["step"]),
         value=math.nan if value is None else float(value),
-        at=datetime.fromtimestamp(int(row["timestamp"]) / 1000, UTC),
+        at=_moment(row["timestamp"]),
     )
 
 
 def _by_time(point: EpochPoint) -> datetime:
     return point.at
+
+
+def _moment(milliseconds: int | str) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 def _milliseconds(moment: datetime) -> int:

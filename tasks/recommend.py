@@ -10,9 +10,11 @@ from lowtide.advice import AdviceKind, Recommendation
 from lowtide.checkpointing import best_interval_s
 from lowtide.errors import LowtideError
 from lowtide.events import EventKind
+from lowtide.job import TrainingJob
 from lowtide.money import UsdRange
 from lowtide.recommend import Advice, recommend as work_out
 from tasks import log, show
+from tasks.advise import advise
 from tasks.claim import Owned
 from tasks.effect import effect
 from tasks.record import record_of
@@ -52,6 +54,20 @@ def _advice(world: World, owned: Owned) -> Advice | None:
         # A run that failed, or was stopped before its first epoch, teaches nothing about money.
         log.say(f"no recommendations: {error}")
         return None
+
+
+@effect(name="recommend")
+def advise_run(world: World, run: str, *, job: TrainingJob | None = None) -> Advice:
+    """Work out what would have made any run cheaper, and show it.
+
+    Args:
+        world: The outside world.
+        run: A run's id, a job's name, or the id of any MLflow run.
+        job: What an MLflow run is a run of; None: what it logged tells.
+    """
+    advice = advise(world, run, job=job)
+    show.advice_table(advice.run, advice)
+    return advice
 
 
 def read_recommendations(body: Mapping[str, Any]) -> tuple[Recommendation, ...]:

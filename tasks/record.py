@@ -51,14 +51,21 @@ def record_of(world: World, run: str, job: TrainingJob) -> RunRecord | None:
             if leg.started_at is not None and leg.ended_at is not None
         ),
         progress=progress,
-        signals=_signals(world, row.mlflow_run_id),
+        signals=signals_of(world, row.mlflow_run_id),
         waited_s=None
         if first is None or first.started_at is None
         else (first.started_at - first.opened_at).total_seconds(),
     )
 
 
-def _signals(world: World, mlflow_run: str) -> Signals:
+def signals_of(world: World, mlflow_run: str) -> Signals:
+    """Return what a run logged beside its metric; nothing where MLflow is silent.
+
+    Args:
+        world: The outside world.
+        mlflow_run: Id of the MLflow run.
+    """
+
     def values(metric: str) -> tuple[float, ...]:
         points = world.tracking.history([mlflow_run], metric=metric)[mlflow_run]
         return tuple(point.value for point in points if math.isfinite(point.value))

@@ -135,8 +135,13 @@ class Case:
         return values if whole else None
 
     def command(self, **changes: object) -> str:
-        """Return the command that trains the job again with other keys."""
-        sets = "".join(
-            f" --set {key.replace('__', '.')}={value}" for key, value in changes.items()
-        )
+        """Return the command that trains the job again with other keys.
+
+        A run whose program nobody told needs a job file first.
+        """
+        pairs = [f"{key.replace('__', '.')}={value}" for key, value in changes.items()]
+        if "command" in self.record.assumed:
+            wanted = f" with {', '.join(pairs)}" if pairs else ""
+            return f"write a job file for it{wanted}, then lowtide train FILE"
+        sets = "".join(f" --set {pair}" for pair in pairs)
         return f"lowtide train {self.record.job.name}{sets}"
