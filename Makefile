@@ -62,7 +62,7 @@ lock: ## Resolve requirements.lock anew (every version and hash, no download add
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --group dev pyproject.toml -o requirements.lock
 
 schemas: setup ## Write the JSON Schemas under docs/schemas.
-	for name in job budgets prices compare; do $(BIN)/lowtide schema $$name > docs/schemas/$$name.json; done
+	for name in job budgets prices compare tools; do $(BIN)/lowtide schema $$name > docs/schemas/$$name.json; done
 
 cluster: setup ## Start a real Kubernetes with Kueue for the tests; prints its kubeconfig.
 	$(BIN)/python -m infra.testcluster up

@@ -18,11 +18,29 @@ def _budgets() -> dict[str, Any]:
     return {"title": "Budgets", **TypeAdapter(list[BudgetEntry]).json_schema()}
 
 
+def _tools() -> dict[str, Any]:
+    from apps.tools import TOOLS  # noqa: PLC0415 - imports all that tools call
+
+    return {
+        "title": "Tools",
+        "tools": {
+            name: {
+                "description": tool.description,
+                "spends": tool.spends,
+                "parameters": tool.input_schema(),
+                "answer": tool.output_schema(),
+            }
+            for name, tool in TOOLS.items()
+        },
+    }
+
+
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "job": TrainingJob.model_json_schema,
     "budgets": _budgets,
     "prices": book_schema,
     "compare": configs_schema,
+    "tools": _tools,
 }
 
 

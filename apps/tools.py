@@ -319,6 +319,29 @@ def start(spending: Spending) -> Answer:
     return Answer(document=document, text=text)
 
 
+def not_confirmed(spending: Spending, *, why: str) -> Answer:
+    """Return that a training was not started, for want of a person's yes.
+
+    Args:
+        spending: What was asked for.
+        why: Why there is none.
+    """
+    error = {
+        "kind": "not-confirmed",
+        "message": f"not started, nothing was held: {why}",
+        "where": spending.training.ask.job.name,
+        "expected": f"a person's yes to: {spending.question}",
+        "got": None,
+        "remedy": "ask the user; `lowtide train` starts it without asking",
+    }
+    body = {"error": error, "gap_usd": None, "options": []}
+    return Answer(
+        document=output.document("error", body),
+        text=f"{error['message']} ({spending.question})",
+        outcome="refused",
+    )
+
+
 def failed(error: Exception) -> Answer:
     """Return what went wrong as an answer."""
     told = explained(error)

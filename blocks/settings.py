@@ -5,6 +5,7 @@ the home folder, so every later command finds them with no variable set; a varia
 """
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,6 +64,21 @@ class Settings(BaseSettings):
     )
     prefect_api_url: str | None = Field(
         default=None, validation_alias="PREFECT_API_URL", description="Prefect server."
+    )
+
+    confirm_above_usd: Decimal = Field(
+        default=Decimal(1),
+        ge=0,
+        description="A training that an agent asks for and that may hold more needs a person's yes.",
+    )
+    mcp_token: str | None = Field(
+        default=None, min_length=16, repr=False, description="What MCP clients present over HTTP."
+    )
+    model: str | None = Field(
+        default=None, description="Language model of the agent, as provider:name."
+    )
+    chat_limit_usd: Decimal = Field(
+        default=Decimal(5), ge=0, description="The most that one conversation may set aside."
     )
 
     @classmethod

@@ -15,6 +15,7 @@ from apps.cli import (
     doctor,
     forecast,
     jobs,
+    mcp,
     plan,
     quota,
     recommend,
@@ -44,6 +45,7 @@ _COMMANDS = (
     report,
     schema,
     doctor,
+    mcp,
 )
 
 

@@ -12,7 +12,9 @@ def register(app: typer.Typer) -> None:
 
 
 def schema(
-    of: Annotated[str, typer.Argument(help="Which document: job, budgets, prices or compare.")],
+    of: Annotated[
+        str, typer.Argument(help="Which document: job, budgets, prices, compare or tools.")
+    ],
 ) -> None:
     """Print the JSON Schema of a document."""
     from apps.schemas import schema_of  # noqa: PLC0415

@@ -165,7 +165,7 @@ def test_tables_are_drawn_for_a_person(capsys: pytest.CaptureFixture[str]) -> No
     assert "no runs yet" in out
 
 
-@pytest.mark.parametrize("name", ["job", "budgets", "prices", "compare"])
+@pytest.mark.parametrize("name", ["job", "budgets", "prices", "compare", "tools"])
 def test_the_published_schemas_are_the_models_own(name: str) -> None:
     published = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text("utf-8"))
 

@@ -25,18 +25,6 @@ def books(stack: Settings) -> Iterator[Books]:
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def trained(stack: Settings) -> str:
-    """The id of a run that was trained by `lowtide train --wait`."""
-    assert stack.tracking_address is not None
-    key = f"trained-{time.time_ns()}"
-    assert run(["train", "--wait", "--key", key, *SMALL]) == 0
-    books = Books(url=stack.ledger_address)
-    newest = books.runs(name="digits", limit=1)[0]
-    books.close()
-    return newest.run
-
-
 def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
     capsys.readouterr()
     code = run([*words, "--json"])
