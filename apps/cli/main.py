@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 from apps.cli import (
     backtest,
     budget,
+    chat,
     check,
     compare,
     doctor,
@@ -46,6 +47,7 @@ _COMMANDS = (
     schema,
     doctor,
     mcp,
+    chat,
 )
 
 
