@@ -136,6 +136,108 @@ class CompareDocument(Document):
     goodness_by: Literal["metric", "epochs"]
 
 
+class WastedShape(TypedDict):
+    """What was paid for nothing."""
+
+    failed_usd: str
+    lost_usd: str
+    idle_usd: str | None
+    idle_reason: str | None
+
+
+class FiguresShape(TypedDict):
+    """The sums of some runs; None where a figure belongs to none of them."""
+
+    runs: int | None
+    held_usd: str | None
+    charged_usd: str
+    forecast_usd: str | None
+    forecast_runs: int
+    saved_usd: str | None
+    saved_runs: int
+    wasted_usd: str | None
+    waited_s: float | None
+    used_s: float | None
+
+
+class GroupShape(FiguresShape):
+    """The runs that have one thing in common."""
+
+    key: dict[str, str]
+    reason: str | None
+
+
+class TotalsShape(FiguresShape):
+    """All runs, beside as many days before."""
+
+    wasted: WastedShape
+    before_usd: str
+    change_pct: float | None
+
+
+class RunShape(TypedDict):
+    """One run of a report."""
+
+    run: str
+    job: str
+    state: str
+    created_at: str
+    duration_s: float | None
+    waited_s: float | None
+    charged_usd: str
+    metric: float | None
+    team: str
+    project: str
+    budget: str
+    priority: str
+    flavor: str
+    legs: int
+    held_usd: str
+    total_usd: str
+    forecast_usd: str | None
+    saved_usd: str | None
+    wasted: WastedShape
+
+
+class AveragesShape(TypedDict):
+    """One run on average."""
+
+    runs: int
+    charged_usd: str | None
+    duration_s: float | None
+    waited_s: float | None
+    reason: str | None
+
+
+class MonthShape(TypedDict):
+    """A month of the trend."""
+
+    month: str
+    runs: int
+    charged_usd: str
+    change_pct: float | None
+    complete: bool
+
+
+_Bounds = TypedDict("_Bounds", {"from": str, "to": str})
+
+
+class ReportDocument(Document, _Bounds):
+    """Where the money went."""
+
+    zone: str
+    by: str
+    budget: str | None
+    reason: str | None
+    groups: list[GroupShape]
+    runs: list[RunShape]
+    runs_left_out: int
+    totals: TotalsShape
+    averages: AveragesShape
+    months: list[MonthShape]
+    saved_is: str
+
+
 class TrainDocument(Document):
     """A training that was handed over to the worker."""
 

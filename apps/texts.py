@@ -8,6 +8,9 @@ from lowtide.check import Check
 from lowtide.compare import Comparison, Row
 from lowtide.money import show_usd
 from lowtide.recommend import Advice
+from lowtide.report import CostReport
+from lowtide.report.document import averages
+from lowtide.report.markdown import headline, title
 from lowtide.words import show_duration
 
 _ROWS_MAX = 30
@@ -76,6 +79,32 @@ def advice_text(advice: Advice) -> str:
     combined = show_usd(advice.combined_saving_usd.p50)
     lines.append(f"all together: {combined}" if advice.recommendations else "nothing to recommend")
     lines += (f"note: {note}" for note in advice.notes)
+    return "\n".join(lines)
+
+
+def report_text(report: CostReport) -> str:
+    """Return a report in a few lines: the runs, the totals, the averages, the months."""
+    lines = [title(report), headline(report)]
+    for run in report.runs[:_ROWS_MAX]:
+        facts = run.facts
+        metric = "no metric" if run.metric is None else f"metric {run.metric:.4f}"
+        used = show_duration(facts.used_s) if facts.legs else "never ran"
+        lines.append(f"{facts.run} {facts.job}: {used}, {show_usd(facts.charged_usd)}, {metric}")
+    more = report.runs_left_out + max(len(report.runs) - _ROWS_MAX, 0)
+    if more:
+        lines.append(f"and {more} more runs")
+    if not report.is_empty:
+        average = averages(report.totals)
+        lines.append(
+            f"on average {show_usd(Decimal(average['charged_usd'] or 0))} a run"
+            if average["runs"]
+            else str(average["reason"])
+        )
+        lines += (
+            f"{month.month}: {month.runs} runs, {show_usd(month.charged_usd)}"
+            for month in report.months
+            if month.runs
+        )
     return "\n".join(lines)
 
 

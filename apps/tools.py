@@ -32,6 +32,7 @@ from apps.shapes import (
     CompareDocument,
     ForecastDocument,
     RecommendDocument,
+    ReportDocument,
     TrainDocument,
     schema_of_shape,
 )
@@ -39,6 +40,7 @@ from apps.trainings import Spending, prepare_training
 from blocks.settings import Settings
 from lowtide.documents import Amount, explain, number_from_yaml
 from lowtide.errors import BadInputError
+from lowtide.report import document as report_document
 from lowtide.verdict import Refused
 
 Outcome: TypeAlias = Literal["done", "refused", "failed"]
@@ -140,6 +142,34 @@ def recommend_cost_optimization(
     return Answer(
         document=output.document("recommend", advice.document()), text=texts.advice_text(advice)
     )
+
+
+def get_training_cost_report(
+    start_date: Annotated[
+        str | None,
+        Field(
+            max_length=_TEXT_MAX,
+            description="First day, as 2026-11-01 (UTC); left out: thirty days up to the last.",
+        ),
+    ] = None,
+    end_date: Annotated[
+        str | None,
+        Field(max_length=_TEXT_MAX, description="Last day, included (UTC); left out: today."),
+    ] = None,
+) -> Answer:
+    """Report what trainings cost on some days: each run, totals, averages, trend by month.
+
+    Use it for what was spent, never for what will be. US dollars and seconds. A figure that is
+    not known is null with a reason. An error says which date is no whole day, as 2026-11-01.
+    """
+    from apps.reports import costs  # noqa: PLC0415 - imports what draws tables
+
+    try:
+        found = costs(start_date, end_date)
+    except BadInputError as error:
+        raise _renamed(error, {"--from": "start_date", "--to": "end_date"}) from None
+    document = output.document("report", report_document(found))
+    return Answer(document=document, text=texts.report_text(found))
 
 
 def compare_training_configs(
@@ -276,6 +306,7 @@ TOOLS: Mapping[str, Tool] = {
         Tool(call=check_training_budget, output=CheckDocument),
         Tool(call=forecast_training_cost, output=ForecastDocument),
         Tool(call=recommend_cost_optimization, output=RecommendDocument),
+        Tool(call=get_training_cost_report, output=ReportDocument),
         Tool(call=compare_training_configs, output=CompareDocument),
         Tool(call=trigger_training_job, output=TrainDocument, spends=True, words="job"),
     )
@@ -374,3 +405,20 @@ def _explained(error: ValidationError, tool: Tool) -> BadInputError:
     elif error.errors()[0]["type"] == "missing":
         found.message = found.message.replace("the key", "the parameter")
     return found
+
+
+def _renamed(error: BadInputError, names: Mapping[str, str]) -> BadInputError:
+    """Return an error of the command line that speaks of a tool's parameters."""
+
+    def told(text: str | None) -> str | None:
+        for option, parameter in names.items():
+            text = text and text.replace(option, parameter)
+        return text
+
+    return BadInputError(
+        str(told(error.message)),
+        where=told(error.where),
+        expected=told(error.expected),
+        got=error.got,
+        remedy=told(error.remedy),
+    )

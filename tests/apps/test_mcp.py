@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ def address(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield url
 
 
-def commands(trained: str, key: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
-    """Each tool with arguments, and the command that asks the same."""
+def commands(trained: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
+    """Each tool that only reads, with arguments, and the command that asks the same."""
     return {
         "check_training_budget": (
             {"budget_usd": 0.05, "epochs": 2, "batch_size": 64},
@@ -62,53 +62,80 @@ def commands(trained: str, key: str) -> dict[str, tuple[dict[str, Any], list[str
             ["forecast", trained, "--remaining-epochs", "10"],
         ),
         "recommend_cost_optimization": ({"run_id": trained}, ["recommend", trained]),
-        "compare_training_configs": ({"config_json": CONFIGS}, ["compare", CONFIGS]),
-        "trigger_training_job": (
-            {"job": "digits with 2 epochs", "batch_size": 128, "key": key},
-            ["train", "digits", "--set", "epochs=2", "--set", "batch_size=128", "--key", key],
+        "get_training_cost_report": (
+            {"start_date": "2026-11-01"},
+            ["report", "--from", "2026-11-01"],
         ),
+        "compare_training_configs": ({"config_json": CONFIGS}, ["compare", CONFIGS]),
     }
 
 
-async def call_all(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
+async def call_all(client: Client, asked: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """List the tools, hold them against ours, and call those that are asked."""
     listed = await client.list_tools()
-    results = {name: await client.call_tool(name, words) for name, (words, _) in asked.items()}
     assert {tool.name for tool in listed.tools} == set(TOOLS)
-    assert set(asked) == set(TOOLS)
     for tool in listed.tools:
         assert tool.input_schema == TOOLS[tool.name].input_schema()
+        assert tool.output_schema == TOOLS[tool.name].output_schema()
         assert tool.annotations is not None
         assert tool.annotations.read_only_hint is not TOOLS[tool.name].spends
-    return results
+    return {name: await client.call_tool(name, words) for name, words in asked.items()}
+
+
+def by_both(address: str, asked: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    async def call() -> list[dict[str, Any]]:
+        async with over_stdio() as client:
+            piped = await call_all(client, asked)
+        async with over_http(address) as client:
+            return [piped, await call_all(client, asked)]
+
+    return asyncio.run(call())
+
+
+def printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([*words, "--json"]) == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
 
 
 @pytest.mark.stack
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_over_stdio_and_over_http_every_tool_says_what_the_command_line_says(
-    stack: Settings, trained: str, address: str, capsys: pytest.CaptureFixture[str]
+    trained: str, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = commands(trained, f"asked-{time.time_ns()}")
+    asked = commands(trained)
+    assert set(asked) == {name for name, tool in TOOLS.items() if not tool.spends}
 
-    async def both() -> tuple[dict[str, Any], dict[str, Any]]:
-        async with over_stdio() as client:
-            piped = await call_all(client, asked)
-        async with over_http(address) as client:
-            served = await call_all(client, asked)
-        return piped, served
-
-    piped, served = asyncio.run(both())
+    both = by_both(address, {name: words for name, (words, _) in asked.items()})
 
     for name, (_, words) in asked.items():
-        capsys.readouterr()
-        assert run([*words, "--json"]) == 0
-        printed = json.loads(capsys.readouterr().out)
-        for results in (piped, served):
+        ours = still(printed(capsys, words))
+        for results in both:
             assert not results[name].is_error, text_of(results[name])
-            assert still(results[name].structured_content) == still(printed), name
+            assert still(results[name].structured_content) == ours, name
             assert text_of(results[name])
-    triggered = piped["trigger_training_job"].structured_content["run"]
-    assert until_ended(stack, triggered) is RunState.COMPLETED
+
+
+@pytest.mark.stack
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_training_that_is_triggered_is_the_run_that_the_command_line_makes_of_the_same_key(
+    stack: Settings, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = f"asked-{time.time_ns()}"
+    words = {"job": "digits with 2 epochs", "batch_size": 128, "key": key}
+
+    both = by_both(address, {"trigger_training_job": words})
+
+    same = ["train", "digits", "--set", "epochs=2", "--set", "batch_size=128", "--key", key]
+    ours = still(printed(capsys, same))
+    for results in both:
+        result = results["trigger_training_job"]
+        assert not result.is_error, text_of(result)
+        assert still(result.structured_content) == ours
+    assert until_ended(stack, ours["run"]) is RunState.COMPLETED
 
 
 def until_ended(stack: Settings, name: str) -> RunState:

@@ -31,6 +31,7 @@ def answered(name: str, **arguments: object) -> Answer:
         ("check_training_budget", {"budget_usd": 5, "job": "llm"}, "over by $1.50"),
         ("compare_training_configs", {"config_json": CONFIGS}, "batch_size 128"),
         ("forecast_training_cost", {"job_name": "llm", "remaining_epochs": 3}, "3 epochs"),
+        ("get_training_cost_report", {"start_date": "2026-11-01"}, "No run used time"),
     ],
 )
 def test_an_answer_has_the_shape_that_its_schema_says_and_a_text(
@@ -107,6 +108,30 @@ BAD: dict[str, tuple[str, dict[str, object], str, str]] = {
         {"job": "../../tmp/job"},
         "job",
         "not clear",
+    ),
+    "a date in another format": (
+        "get_training_cost_report",
+        {"start_date": "01/11/2026"},
+        "start_date",
+        "2026-11-01",
+    ),
+    "a day that there is not": (
+        "get_training_cost_report",
+        {"end_date": "2026-11-31"},
+        "end_date",
+        "whole date",
+    ),
+    "dates that are reversed": (
+        "get_training_cost_report",
+        {"start_date": "2026-11-20", "end_date": "2026-11-01"},
+        "start_date, end_date",
+        "swap them",
+    ),
+    "a number for a date": (
+        "get_training_cost_report",
+        {"start_date": 1764201600},
+        "start_date",
+        "string",
     ),
     "configurations that are no JSON": (
         "compare_training_configs",
