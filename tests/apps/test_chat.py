@@ -181,7 +181,7 @@ def terminal(home: Path) -> "pexpect.spawn[str]":
 @pytest.mark.timeout(240)
 def test_a_session_in_a_terminal(terminal: "pexpect.spawn[str]", home: Path) -> None:
     terminal.send(f"check_tr{TAB}")
-    terminal.expect("check_training_budget")
+    terminal.expect("aining_budget")
     terminal.sendline(" 0.05 2 64")
     terminal.expect("status +feasible")
 

@@ -151,7 +151,7 @@ def until_ended(stack: Settings, name: str) -> RunState:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home where nothing runs: enough for questions before a training."""
     monkeypatch.setenv("LOWTIDE_HOME", str(tmp_path / "home"))
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
@@ -185,8 +185,8 @@ async def status_of(url: str, *, token: str | None, body: bytes = b"{}") -> int:
         return (await http.post(url, headers=headers, content=body)).status_code
 
 
-def test_http_without_the_token_or_with_another_is_turned_away(home: Path) -> None:
-    assert home.exists()
+def test_http_without_the_token_or_with_another_is_turned_away(alone: Path) -> None:
+    assert alone.exists()
 
     async def knock(url: str) -> list[int]:
         return [await status_of(url, token=token) for token in (None, "a-guess", f"{TOKEN}x")]
@@ -194,33 +194,33 @@ def test_http_without_the_token_or_with_another_is_turned_away(home: Path) -> No
     assert served(knock) == [401, 401, 401]
 
 
-def test_a_request_that_is_too_large_is_not_read(home: Path) -> None:
-    assert home.exists()
+def test_a_request_that_is_too_large_is_not_read(alone: Path) -> None:
+    assert alone.exists()
     body = b'{"padding": "' + b"x" * mcp_server.REQUEST_BYTES_MAX + b'"}'
 
     assert served(lambda url: status_of(url, token=TOKEN, body=body)) == 413
 
 
-def test_a_body_that_is_no_json_is_an_error_of_the_protocol(home: Path) -> None:
-    assert home.exists()
+def test_a_body_that_is_no_json_is_an_error_of_the_protocol(alone: Path) -> None:
+    assert alone.exists()
 
     assert served(lambda url: status_of(url, token=TOKEN, body=b"{not json")) == 400
 
 
-def test_the_token_is_kept_where_only_its_owner_reads_it(home: Path) -> None:
-    settings = Settings(home=home)
+def test_the_token_is_kept_where_only_its_owner_reads_it(alone: Path) -> None:
+    settings = Settings(home=alone)
 
     token = mcp_server.stored_token(settings)
 
     assert len(token) >= 32
     assert mcp_server.stored_token(settings) == token
-    assert (home / "mcp-token").stat().st_mode & 0o077 == 0
+    assert (alone / "mcp-token").stat().st_mode & 0o077 == 0
 
 
 def test_a_port_that_is_taken_is_one_sentence(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    alone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert home.exists()
+    assert alone.exists()
     taken = mcp_server.listen("127.0.0.1", 0)
     port = str(taken.getsockname()[1])
 
@@ -231,8 +231,8 @@ def test_a_port_that_is_taken_is_one_sentence(
     assert "--port" in capsys.readouterr().err
 
 
-def test_what_cannot_be_used_is_an_error_answer_and_the_session_goes_on(home: Path) -> None:
-    assert home.exists()
+def test_what_cannot_be_used_is_an_error_answer_and_the_session_goes_on(alone: Path) -> None:
+    assert alone.exists()
 
     async def ask(url: str) -> list[Any]:
         async with over_http(url) as client:
@@ -253,9 +253,9 @@ def test_what_cannot_be_used_is_an_error_answer_and_the_session_goes_on(home: Pa
 
 
 def test_budgets_prices_and_reports_are_resources_and_the_workflows_are_prompts(
-    home: Path,
+    alone: Path,
 ) -> None:
-    assert home.exists()
+    assert alone.exists()
 
     async def look(url: str) -> tuple[dict[str, Any], list[str], str]:
         async with over_http(url) as client:
@@ -310,9 +310,9 @@ def trigger(mode: str, person: Person | None, *, above_usd: str, job: str) -> An
     ids=["declines", "closes the question", "says no"],
 )
 def test_above_the_set_amount_a_person_who_does_not_agree_is_obeyed(
-    person: Person, mode: str, home: Path
+    person: Person, mode: str, alone: Path
 ) -> None:
-    assert home.exists()
+    assert alone.exists()
     person.asked.clear()
 
     result = trigger(mode, person, above_usd="1", job="llm with 5 epochs")
@@ -326,9 +326,9 @@ def test_above_the_set_amount_a_person_who_does_not_agree_is_obeyed(
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_a_client_that_cannot_ask_starts_nothing_above_the_set_amount(
-    mode: str, home: Path
+    mode: str, alone: Path
 ) -> None:
-    assert home.exists()
+    assert alone.exists()
 
     result = trigger(mode, None, above_usd="1", job="llm with 5 epochs")
 
@@ -337,8 +337,8 @@ def test_a_client_that_cannot_ask_starts_nothing_above_the_set_amount(
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_yes_starts_it_and_below_the_amount_nobody_is_asked(mode: str, home: Path) -> None:
-    assert home.exists()
+def test_a_yes_starts_it_and_below_the_amount_nobody_is_asked(mode: str, alone: Path) -> None:
+    assert alone.exists()
     person = Person("accept")
 
     dear = trigger(mode, person, above_usd="0", job="digits with 2 epochs")
