@@ -58,6 +58,7 @@ class Api:
         patience: How long a request is tried.
         clock: Waits between two tries.
         skew: How far the API server's clock is ahead of ours, as of its last answer.
+        believed: What was found good there, and until when it is believed; `checks` keeps it.
     """
 
     host: str
@@ -66,6 +67,7 @@ class Api:
     patience: Patience = field(default_factory=Patience)
     clock: Clock = field(default_factory=Clock)
     skew: timedelta = field(default=timedelta())
+    believed: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     _jitter: np.random.Generator = field(default_factory=np.random.default_rng)
 
     def now(self) -> datetime:

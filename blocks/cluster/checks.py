@@ -17,8 +17,6 @@ _BELIEVED_S = 300.0
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _BINDINGS_MAX = 500
 
-_good: dict[tuple[int, str, str], float] = {}
-
 
 def check_clock(api: Api) -> None:
     """Refuse to start anything while the API server's clock and ours disagree.
@@ -96,7 +94,6 @@ def why_not_in_force(api: Api, policy: str) -> str | None:
 
 
 def _believe(api: Api, scope: str, name: str, *, look: Callable[[], None]) -> None:
-    key = (id(api), scope, name)
-    if monotonic() > _good.get(key, 0.0):
+    if monotonic() > api.believed.get((scope, name), 0.0):
         look()
-        _good[key] = monotonic() + _BELIEVED_S
+        api.believed[scope, name] = monotonic() + _BELIEVED_S

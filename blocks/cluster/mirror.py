@@ -142,10 +142,11 @@ class Mirror:
             self._version = ""  # contact is not lost, only the place in the history
         else:
             self._fail(error)
-        if self.is_optional and isinstance(error, MissingError | ForbiddenError):
+        if isinstance(error, MissingError | ForbiddenError):
             self._filled.set()  # with nothing: the kind is not there, or not for us
-            self._stopped.wait(self.pace.absent_s)
-            return wait_s
+            if self.is_optional:
+                self._stopped.wait(self.pace.absent_s)
+                return wait_s
         # Jitter, so that a thousand clients do not come back in the same moment.
         self._stopped.wait(wait_s * self._jitter.uniform(0.5, 1.5))
         return min(2 * wait_s, self.pace.backoff_s_max)

@@ -17,9 +17,6 @@ BINDINGS: dict[str, Any] = {
     ]
 }
 
-# Runs with the cluster's tests: now and then the stand-in server answers before it was told what.
-pytestmark = pytest.mark.cluster
-
 
 def answers(server: Server, *documents: dict[str, Any], code: int = 200) -> None:
     server.state.answers.extend(
@@ -35,6 +32,15 @@ def test_a_policy_that_denies_is_in_force_and_is_believed_for_a_while(server: Se
     checks.check_policies(api, ("p",))
 
     assert len(server.state.requests) == 2
+
+
+def test_what_one_client_believes_is_nothing_to_the_next_one(server: Server) -> None:
+    answers(server, POLICY, BINDINGS)
+    checks.check_policies(server.api(), ("p",))
+    answers(server, {"spec": {"failurePolicy": "Ignore"}}, BINDINGS)
+
+    with pytest.raises(BadInputError, match="when it fails"):
+        checks.check_policies(server.api(), ("p",))
 
 
 LAX: dict[str, tuple[list[dict[str, Any]], str]] = {

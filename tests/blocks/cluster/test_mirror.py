@@ -9,16 +9,17 @@ from blocks.cluster.mirror import Mirror, Pace
 from lowtide.errors import UnavailableError
 from tests.blocks.cluster.server import PATH, Answer, Server
 
-WITHIN_S = 5.0
-# Everything a hundred times faster than in life.
+WITHIN_S = 60.0
+# What a test waits for is a hundred times faster than in life; what must not happen to it meanwhile,
+# on a machine that is busy, is as slow.
 FAST = Pace(
     watch_s=30,
     silence_s_max=0.4,
     backoff_s=0.01,
     backoff_s_max=0.05,
     absent_s=0.05,
-    trusted_s=0.1,
-    first_s=2.0,
+    trusted_s=WITHIN_S,
+    first_s=WITHIN_S,
 )
 
 
@@ -152,29 +153,27 @@ def test_a_list_is_made_anew_after_a_while_in_any_case(
 def test_while_contact_is_lost_it_says_so_and_then_goes_on(
     server: Server, mirrors: Callable[..., Mirror]
 ) -> None:
-    mirror = mirrors()
+    mirror = mirrors(replace(FAST, trusted_s=0.1))
     mirror.all()
     server.state.is_down = True
 
-    def is_lost() -> bool:
+    def seen() -> set[str] | None:
         try:
-            mirror.all()
+            return names(mirror)
         except UnreachableError:
-            return True
-        return False
+            return None
 
-    until(is_lost)
+    until(lambda: seen() is None)
     server.state.is_down = False
     server.set("after")
 
-    until(lambda: not is_lost())
-    until(lambda: names(mirror) == {"after"})
+    until(lambda: seen() == {"after"})
 
 
 def test_one_lost_request_is_no_loss_of_contact(
     server: Server, mirrors: Callable[..., Mirror]
 ) -> None:
-    mirror = mirrors(replace(FAST, trusted_s=5.0))
+    mirror = mirrors()
     mirror.all()
 
     server.cut()
@@ -199,7 +198,7 @@ def test_a_kind_that_we_may_not_see_is_an_error_where_it_is_needed(
 ) -> None:
     body = b'{"message": "pods is forbidden: User \\"x\\" cannot list resource"}'
     server.state.answers.extend([Answer(code=403, body=body)] * 100)
-    mirror = mirrors(replace(FAST, first_s=0.3))
+    mirror = mirrors()
 
     with pytest.raises(ForbiddenError):
         mirror.all()
