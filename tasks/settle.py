@@ -71,7 +71,8 @@ def _settle_leg(world: World, owned: Owned, leg: LegRow) -> None:
         reason=f"leg {leg.leg} {leg.end.value if leg.end else 'open'}",
     )
     world.ledger.update_leg(owned.run, leg.leg, settled_at=now)
-    world.runner.forget(owned.run, leg.leg)
+    if leg.handle is not None or leg.started_at is not None:
+        world.runner.forget(owned.run, leg.leg)
     if leg.end is LegEnd.PREEMPTED:
         announce(
             world,
@@ -86,7 +87,9 @@ def _costs(bill: Bill, leg: LegRow) -> Sequence[Stretch] | None:
     """Return what the leg used; None where it ran and nobody can say for how long."""
     if leg.started_at is not None and leg.ended_at is not None:
         return bill.stretches()(leg.started_at, leg.ended_at)
-    return () if leg.end is LegEnd.WITHDRAWN else None
+    # Withdrawn, or an image that is not there: its runner says for certain that nothing ever ran.
+    never_ran = leg.started_at is None and leg.end is not None and leg.measured
+    return () if never_ran else None
 
 
 def _finish(world: World, owned: Owned, outcome: Outcome) -> None:
@@ -152,11 +155,17 @@ def _message(world: World, owned: Owned, outcome: Outcome, progress: Progress | 
     elif outcome is not Outcome.COMPLETED and legs:
         parts.append(legs[-1].reason)
     if outcome is Outcome.FAILED and legs:
-        lines = world.runner.logs(owned.run, legs[-1].leg, lines_max=_LOG_LINES)
-        parts.append("its last words: " + " / ".join(lines) if lines else "it wrote nothing")
+        parts += _last_words(world, legs[-1])
     if progress is not None and legs:
         parts += [fault_message(fault) for fault in progress.faults]
     return "; ".join(part for part in parts if part)
+
+
+def _last_words(world: World, leg: LegRow) -> list[str]:
+    if leg.started_at is None:
+        return []
+    lines = world.runner.logs(leg.run, leg.leg, lines_max=_LOG_LINES)
+    return ["its last words: " + " / ".join(lines) if lines else "it wrote nothing"]
 
 
 _MLFLOW_STATUS: Mapping[Outcome, RunStatus] = {

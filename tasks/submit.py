@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from blocks.ledger import Hold, LegRow
 from blocks.world import World
 from lowtide.contract import tracked_params, training_environment
-from lowtide.errors import ConflictError
+from lowtide.errors import BadInputError, ConflictError, LowtideError, UnavailableError
 from lowtide.job import TrainingJob, Where
 from lowtide.ledger.records import RunState
-from lowtide.legs import LegSpec
+from lowtide.legs import LegEnd, LegSpec
 from lowtide.limits import longest_run_time, run_time_limit
 from lowtide.manifest import POD_CHECKPOINTS
 from lowtide.prices import Demand
@@ -37,20 +37,26 @@ def submit_job(world: World, owned: Owned, plan: Plan | None) -> str | None:
         plan: Where and when; None where the leg was written down before, with its own terms.
 
     Returns:
-        The runner's handle of the leg; None when no money is left for one, and the run is to end.
+        The runner's handle of the leg; None when there is no leg to watch: no money is left for
+        one, and the run is to end, or its runner cannot run it, and the leg has failed.
     """
     now = world.now()
     legs = world.ledger.legs(owned.run)
     last = legs[-1] if legs else None
-    leg = (
-        last
-        if last is not None and last.end is None
-        else _write_down(world, owned, plan, number=len(legs) + 1, now=now)
-    )
+    is_fresh = last is None or last.end is not None
+    leg = _write_down(world, owned, plan, number=len(legs) + 1, now=now) if is_fresh else last
     if leg is None:
         return None
     mlflow_run = _tracked(world, owned)
-    handle = world.runner.start(_spec(world, owned, leg, mlflow_run=mlflow_run), now=now)
+    try:
+        handle = world.runner.start(_spec(world, owned, leg, mlflow_run=mlflow_run), now=now)
+    except (UnavailableError, ConflictError):
+        raise
+    except LowtideError as error:
+        if not (is_fresh or isinstance(error, BadInputError)):
+            raise  # an earlier call may have started it
+        _cannot_start(world, leg, error, now=now)
+        return None
     world.ledger.update_leg(owned.run, leg.leg, handle=handle)
     world.ledger.set_run_state(
         owned.lease,
@@ -60,6 +66,14 @@ def submit_job(world: World, owned: Owned, plan: Plan | None) -> str | None:
         now=now,
     )
     return handle
+
+
+def _cannot_start(world: World, leg: LegRow, error: LowtideError, *, now: datetime) -> None:
+    """End a leg of which its runner says that nothing was started: no queue, no right, no policy."""
+    log.warn(f"leg {leg.leg} cannot be started: {error}")
+    world.ledger.update_leg(
+        leg.run, leg.leg, end=LegEnd.FAILED, ended_at=now, reason=f"it cannot be started: {error}"
+    )
 
 
 def _write_down(

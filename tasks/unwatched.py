@@ -6,7 +6,7 @@ from decimal import Decimal
 from blocks.ledger import LeaseHeld, RunRow
 from blocks.owner import owner_here
 from blocks.world import World
-from lowtide.errors import LowtideError, UnavailableError
+from lowtide.errors import LowtideError
 from lowtide.events import EventKind
 from lowtide.job import parse_job
 from lowtide.ledger.records import RunState
@@ -65,8 +65,8 @@ def _sweep(world: World) -> list[Found]:
     def is_gone(run: str, leg: int) -> bool:
         try:
             status = world.runner.status(run, leg, now=world.now())
-        except UnavailableError:
-            return False  # its cluster does not answer: unknown is not gone
+        except LowtideError:
+            return False  # its cluster does not answer, or not to us: unknown is not gone
         return status.phase in {"ended", "absent"}
 
     expired = world.ledger.expire(now=world.now(), is_gone=is_gone)
