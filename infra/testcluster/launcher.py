@@ -19,7 +19,7 @@ from typing import Any
 
 from infra.testcluster import machine
 from infra.testcluster.build import (
-    EXTRA_SETS,
+    ALL_SETS,
     KWOK,
     TOOL_SETS,
     CannotBuildError,
@@ -138,7 +138,7 @@ def status(name: str = DEFAULT_NAME) -> Cluster | None:
 
 def build_all() -> None:
     """Build every program that is not built yet; minutes the first time, nothing afterwards."""
-    for tools in (*TOOL_SETS, *EXTRA_SETS):
+    for tools in ALL_SETS:
         build(tools)
 
 

@@ -26,7 +26,7 @@ class Faults:
         codes: Codes that the next requests are answered with, watches apart.
         after: Codes that the next writes are answered with after they were done: a lost answer.
         cut_after_s: How long a watch lives; None: as long as it likes.
-        gone: Watches of a version are told that it is gone, so many times.
+        gone: Kinds whose next watch is told that its version is gone.
         is_down: Whether nothing is answered at all.
         seen: Every request that came, as VERB path.
     """
@@ -34,7 +34,7 @@ class Faults:
     codes: deque[int] = field(default_factory=deque[int])
     after: deque[int] = field(default_factory=deque[int])
     cut_after_s: float | None = None
-    gone: int = 0
+    gone: set[str] = field(default_factory=set[str])
     is_down: bool = False
     seen: list[str] = field(default_factory=list[str])
 
@@ -90,8 +90,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         if faults.is_down:
             self.close_connection = True
-        elif is_watch and faults.gone:
-            faults.gone -= 1
+        elif is_watch and (kind := self.path.partition("?")[0].rpartition("/")[2]) in faults.gone:
+            faults.gone.discard(kind)
             self._tell(410)
         elif not is_watch and faults.codes:
             self._tell(faults.codes.popleft())

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from lowtide.legs import LegEnd, LegSpec
 from lowtide.objects import condition, part
 from tests.cluster.sandbox import (
     HEEDS,
+    UNTIL_RELEASED,
     Sandbox,
     moved,
     shipped,
@@ -28,60 +30,64 @@ GPUS = 2
 
 
 @pytest.fixture
-def queued(sandbox: Sandbox) -> Sandbox:
-    """A namespace with the shipped queues and quotas."""
-    return with_queues(sandbox)
+def queued(sandbox: Sandbox, tmp_path: Path) -> Sandbox:
+    """A namespace with the shipped queues and quotas, and a folder from which legs are released."""
+    tmp_path.chmod(0o777)
+    return replace(with_queues(sandbox), folder=tmp_path)
 
 
 def running(sandbox: Sandbox, legs: Sequence[LegSpec]) -> set[str]:
     return {leg.run for leg in legs if sandbox.state(leg).state is State.RUNNING}
 
 
-def waits_in_queue(sandbox: Sandbox, leg: LegSpec) -> bool:
-    return sandbox.state(leg).state is State.QUEUED
+def states(sandbox: Sandbox, legs: Sequence[LegSpec]) -> list[State]:
+    return [sandbox.state(leg).state for leg in legs]
 
 
 def test_of_six_jobs_two_run_at_a_time_and_an_urgent_one_that_comes_last_runs_first(
     queued: Sandbox,
 ) -> None:
-    works = HEEDS + "sleep 2 & wait $!"
-    legs = [queued.start(works, gpus=1) for _ in range(5)]
+    legs = [queued.start(UNTIL_RELEASED, gpus=1) for _ in range(5)]
     wait_for(lambda: len(running(queued, legs)), lambda count: count == GPUS)
-    urgent = queued.start(works, gpus=1, priority="urgent")
+    urgent = queued.start(UNTIL_RELEASED, gpus=1, priority="urgent")
+    queued.until(urgent, State.RUNNING)
+    when_urgent_runs = wait_for(
+        lambda: states(queued, legs), lambda found: found.count(State.RUNNING) < GPUS
+    )
 
     at_once: list[int] = []
-    ended: dict[str, LegEnd | None] = {}
 
-    def all_ended() -> bool:
-        states = {leg.run: queued.state(leg) for leg in (*legs, urgent)}
-        at_once.append(sum(found.phase == "running" for found in states.values()))
-        ended.update({run: s.end for run, s in states.items() if s.phase == "ended"})
-        return len(ended) == len(states)
+    def ends() -> list[LegEnd | None]:
+        found = [queued.state(leg) for leg in (urgent, *legs)]
+        at_once.append(sum(state.phase == "running" for state in found))
+        return [state.end for state in found]
 
-    wait_for(all_ended, bool, within_s=90)
+    queued.release(urgent, *legs)
+    ended = wait_for(ends, lambda found: None not in found)
 
-    # One that was preempted may still be ending while the urgent one begins.
+    # It took the place of one; the three that waited before it wait on.
+    assert when_urgent_runs.count(State.QUEUED) == 3
+    assert ended == [LegEnd.COMPLETED, *ended[1:]]
+    assert (ended.count(LegEnd.PREEMPTED), ended.count(LegEnd.COMPLETED)) == (1, 5)
+    # Where one gives way, it may still be ending while the next one begins.
     assert max(at_once) <= GPUS + 1
-    assert ended.pop(urgent.run) is LegEnd.COMPLETED
-    assert list(ended.values()).count(LegEnd.PREEMPTED) == 1
-    assert list(ended.values()).count(LegEnd.COMPLETED) == 4
-    starts = [str(queued.state(leg).started_at) for leg in (urgent, *legs[GPUS:])]
-    assert starts[0] == min(starts)
 
 
 def test_inside_a_class_the_first_to_come_is_the_first_to_run(queued: Sandbox) -> None:
     holders = [queued.start(gpus=1) for _ in range(GPUS)]
     wait_for(lambda: len(running(queued, holders)), lambda count: count == GPUS)
     waiters: list[LegSpec] = []
-    for _ in range(3):
-        waiters.append(queued.start(HEEDS + "sleep 1 & wait $!", gpus=1))
-        time.sleep(2.1)  # Kueue orders by whole seconds
-    places = [queued.state(leg).position for leg in waiters]
+    for place in (1, 2, 3):
+        waiters.append(queued.start("true", gpus=1))
+        # Kueue makes the Workload a moment later, and orders them by whole seconds of that.
+        wait_for(
+            lambda: queued.state(waiters[-1]).position, lambda found, place=place: found == place
+        )
+        time.sleep(2.1)
 
     queued.runner().stop(holders[0].run, 1)
     starts = [queued.until(leg).started_at for leg in waiters]
 
-    assert places == [1, 2, 3]
     assert None not in starts
     assert starts == sorted(starts, key=str)
 
@@ -113,7 +119,7 @@ def test_normal_and_background_jobs_share_the_quota_and_every_admitted_one_gets_
         at_once.add(len(running(queued, legs[2:])))
         return go_on(queued, legs, completed)
 
-    wait_for(all_done, bool, within_s=90)
+    wait_for(all_done, bool)
     events = queued.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").stdout
 
     assert "FailedCreate" not in events
@@ -124,13 +130,14 @@ def test_background_jobs_give_way_to_normal_ones_and_complete_in_the_end(
     queued: Sandbox,
 ) -> None:
     queued.apply(*moved(shipped("kubernetes/quotas.yaml"), to=queued.namespace))
-    works = HEEDS + "sleep 2 & wait $!"
-    background = [queued.start(works, gpus=1, priority="background") for _ in range(2)]
-    queued.until(background[0], State.RUNNING)
+    background = [queued.start(UNTIL_RELEASED, gpus=1, priority="background") for _ in range(2)]
+    wait_for(lambda: len(running(queued, background)), lambda count: count == 1)
 
-    normal = [queued.start(works, gpus=1) for _ in range(2)]
+    normal = [queued.start(UNTIL_RELEASED, gpus=1) for _ in range(2)]
+    wait_for(lambda: len(running(queued, normal)), lambda count: count == GPUS)
+    queued.release(*normal, *background)
     legs, completed = [*normal, *background], set[str]()
-    wait_for(lambda: go_on(queued, legs, completed), bool, within_s=90)
+    wait_for(lambda: go_on(queued, legs, completed), bool)
 
     assert [leg.leg for leg in legs[:2]] == [1, 1]
     assert max(leg.leg for leg in legs[2:]) > 1
@@ -164,8 +171,7 @@ def test_a_preempted_leg_is_never_started_again_though_its_quota_is_free(
 
 
 def test_kueue_itself_frees_the_quota_of_a_leg_that_nobody_watches(queued: Sandbox) -> None:
-    leg = queued.start(gpus=1, limit_s=600, bound_s=4)
-    queued.until(leg, State.RUNNING)
+    leg = queued.start(gpus=1, bound_s=12)
 
     found = queued.until(leg)
 

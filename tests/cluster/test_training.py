@@ -1,113 +1,229 @@
-"""A real training in real pods: tracked in a real MLflow, evicted, and gone on with where it was."""
+"""`lowtide train` on a real cluster: in real pods, through Kueue, tracked in a real MLflow, paid to the second."""
 
+import json
+import os
 import secrets
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
+import yaml
 
-from blocks.cluster.runner import KubernetesCluster
+from apps.cli.main import run
+from blocks.ledger import Books, LegRow
+from blocks.price_books import book_at
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from infra.testcluster.node import IMAGE
-from lowtide.contract import training_environment
-from lowtide.job import TrainingJob
-from lowtide.leg_state import State
-from lowtide.legs import LegEnd, LegSpec
-from lowtide.progress import EpochPoint
-from lowtide.site import KubernetesSettings
+from lowtide.events import EventKind
+from lowtide.identity import run_id
+from lowtide.job import parse_job
+from lowtide.ledger.records import RunState
+from lowtide.legs import LegEnd
+from lowtide.manifest import FINALIZER
+from lowtide.money import quantize_usd
+from lowtide.objects import part, time_of
+from lowtide.prices import Demand, price
 from tests.cluster.host_python import host_python
-from tests.cluster.sandbox import Sandbox, wait_for
+from tests.cluster.sandbox import FOR_EVER, Sandbox, wait_for, with_queues
 from tests.cluster.test_legs import evict
 
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.stack,
     pytest.mark.slow,
-    pytest.mark.usefixtures("pods"),
+    pytest.mark.usefixtures("pods", "kueue"),
 ]
 
-DIGITS = TrainingJob.model_validate(
-    {
-        "name": "digits",
-        "command": ["python", "-m", "examples.digits.train"],
-        "epochs": 8,
-        "batch_size": 64,
-        "where": "kubernetes",
-        "image": IMAGE,
-        "resources": {"gpus": 1, "cpus": 0.5, "memory_gib": 1},
-        "params": {"copies": 20, "hidden": 256},
-    }
-)
-WITHIN_S = 110.0
+EPOCHS = 6
+DIGITS: dict[str, Any] = {
+    "name": "digits",
+    "command": ["python", "-m", "examples.digits.train"],
+    "epochs": EPOCHS,
+    "where": "kubernetes",
+    "image": IMAGE,
+    "resources": {"gpus": 1, "cpus": 0.5, "memory_gib": 1},
+    "params": {"copies": 20, "hidden": 256},
+    "budget": {"name": "research/vision", "max_usd": 0.5},
+    "expected_epoch_s": 60,
+    "checkpoint": {"interval": 1, "grace_s": 10},
+    "max_failures": 0,
+}
+SHELL: dict[str, Any] = {
+    **DIGITS,
+    "name": "for-ever",
+    "command": ["sh", "-c", FOR_EVER],
+    "epochs": 1,
+    "params": {},
+    "expected_epoch_s": 8,
+    "checkpoint": {"grace_s": 2},
+    "resources": {"gpus": 1, "cpus": 0.05, "memory_gib": 0.0625},
+}
 
 
 @pytest.fixture
-def tracking(stack: Settings) -> Iterator[Tracking]:
-    """The tracking server of the local stack."""
-    assert stack.tracking_address is not None
-    tracking = Tracking(uri=stack.tracking_address)
-    yield tracking
-    tracking.close()
-
-
-@pytest.fixture
-def runner(sandbox: Sandbox, tmp_path: Path) -> KubernetesCluster:
-    """A runner whose pods run this machine's Python."""
+def queued(
+    sandbox: Sandbox, stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Sandbox:
+    """A namespace with the shipped queues, which the settings of every process of ours name."""
+    assert stack.home.exists()
     tmp_path.chmod(0o777)
-    return sandbox.runner(checkpoint_folder=str(tmp_path), pod_template=host_python())
+    cluster = {
+        "kubeconfig": str(sandbox.bed.kubeconfig),
+        "checkpoint_folder": str(tmp_path),
+        "pod_template": host_python(),
+    }
+    monkeypatch.setenv("LOWTIDE_NAMESPACE", sandbox.namespace)
+    monkeypatch.setenv("LOWTIDE_CLUSTER", json.dumps(cluster))
+    return replace(with_queues(sandbox), folder=tmp_path)
 
 
-def leg_of(tracking: Tracking, run: str, mlflow_run: str) -> LegSpec:
-    env = training_environment(
-        DIGITS,
-        run=run,
-        leg=1,
-        tracking_uri=tracking.uri,
-        mlflow_run=mlflow_run,
-        checkpoint_dir="/checkpoints",
-        checkpoint_every_s=1,
-    )
-    return LegSpec(
-        run=run,
-        leg=1,
-        command=DIGITS.command,
-        env=env,
-        checkpoint_dir="/checkpoints",
-        limit_s=600,
-        start_by=datetime.now(UTC) + timedelta(minutes=10),
-        grace_s=10,
-        settings=KubernetesSettings.of(DIGITS).document(),
-    )
+@pytest.fixture
+def books(stack: Settings) -> Iterator[Books]:
+    opened = Books(url=stack.ledger_address)
+    yield opened
+    opened.close()
 
 
-@pytest.mark.timeout(300)
-def test_an_evicted_training_goes_on_in_its_next_leg_with_no_epoch_lost_or_twice(
-    sandbox: Sandbox, tracking: Tracking, runner: KubernetesCluster
+def job_file(folder: Path, job: dict[str, Any]) -> str:
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return str(path)
+
+
+def price_of(leg: LegRow, job: dict[str, Any]) -> Decimal:
+    """What the journal must have charged: the price of the measured stretch, computed anew."""
+    assert leg.started_at is not None
+    assert leg.ended_at is not None
+    book = book_at("specification").pinned(leg.price_version)
+    demand = Demand.of(parse_job(job), leg.capacity)
+    return quantize_usd(price(book, demand, start=leg.started_at, end=leg.ended_at))
+
+
+def assert_each_second_is_paid_once(books: Books, run: str, job: dict[str, Any]) -> None:
+    legs = books.legs(run)
+    [hold] = books.holds(run)
+    assert all(leg.measured for leg in legs)
+    assert [leg.charged_usd for leg in legs] == [price_of(leg, job) for leg in legs]
+    assert hold.charged_usd == sum(leg.charged_usd for leg in legs)
+    assert hold.amount_usd == hold.charged_usd + hold.released_usd
+    assert hold.overdraft_usd == 0
+
+
+def epochs_of(mlflow_run: str, stack: Settings) -> list[int]:
+    tracking = Tracking(uri=str(stack.tracking_address))
+    points = tracking.history([mlflow_run], metric="val_accuracy")[mlflow_run]
+    tracking.close()
+    return [point.epoch for point in points]
+
+
+@pytest.mark.timeout(540)
+def test_digits_are_trained_in_pods_through_an_eviction_and_every_second_is_paid_once(
+    queued: Sandbox,
+    books: Books,
+    stack: Settings,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = f"r-{secrets.token_hex(6)}"
-    mlflow_run = tracking.open_run(
-        run, experiment="digits-in-pods", params={}, tags={}, now=datetime.now(UTC)
+    key = f"pods-{secrets.token_hex(4)}"
+    name = run_id(key)
+
+    def evict_it() -> None:
+        wait_for(
+            lambda: books.events(name, kind=EventKind.EPOCH),
+            lambda seen: len(seen) >= 2,
+            within_s=400,
+        )
+        evict(queued, name)
+
+    evictor = threading.Thread(target=evict_it)
+    evictor.start()
+    code = run(["train", job_file(tmp_path, DIGITS), "--wait", "--key", key, "--json"])
+    evictor.join()
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+
+    assert code == 0, printed.err
+    assert [leg["cause"] for leg in found["legs"]] == ["preempted", "completed"]
+    assert "unbilled" in printed.err  # it said for what it waited
+    assert [leg.end for leg in books.legs(name)] == [LegEnd.PREEMPTED, LegEnd.COMPLETED]
+    assert_each_second_is_paid_once(books, name, DIGITS)
+    assert Path(found["report_path"]).exists()
+    assert epochs_of(found["mlflow_run_id"], stack) == list(range(1, EPOCHS + 1))
+
+    assert run(["jobs", "show", name, "--logs", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert any(f"epoch {EPOCHS}" in line for line in shown["logs"]), shown["logs"]
+    assert all(leg["queued_s"] >= 0 for leg in shown["legs"])
+    pods = queued.kubectl("get", "pods", "-o", "jsonpath={.items[*].metadata.finalizers}")
+    assert FINALIZER not in pods.stdout
+
+
+@pytest.mark.timeout(540)
+def test_with_all_of_ours_dead_the_cluster_ends_a_job_at_its_hold_and_reconcile_settles_it(
+    queued: Sandbox, books: Books, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = f"dead-{secrets.token_hex(4)}"
+    name = run_id(key)
+    words = ["train", job_file(tmp_path, SHELL), "--wait", "--key", key]
+    flow = subprocess.Popen(
+        [sys.executable, "-m", "apps.cli.main", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(lambda: books.legs(name), lambda legs: bool(legs and legs[0].started_at is not None))
+    kill_all_that_name(name, flow)
+
+    def jobs() -> list[Any]:
+        path = f"/apis/batch/v1/namespaces/{queued.namespace}/jobs"
+        return list(queued.api.get(path)["items"])
+
+    # Nobody of ours is alive; only the API server is asked, by the test.
+    wait_for(jobs, lambda found: "DeadlineExceeded" in str(found))
+    [pod] = queued.api.get(f"/api/v1/namespaces/{queued.namespace}/pods")["items"]
+    [container] = part(pod, "status")["containerStatuses"]
+    ran = container["state"]["terminated"]
+    capsys.readouterr()
+    code = run(["reconcile", "--json"])
+    finding = next(
+        one for one in json.loads(capsys.readouterr().out)["found"] if one["run"] == name
     )
 
-    def epochs() -> tuple[EpochPoint, ...]:
-        return tracking.history([mlflow_run], metric="val_accuracy")[mlflow_run]
+    assert code == 0
+    assert "cause deadline" in finding["done"]
+    row = books.run(name)
+    assert row is not None
+    assert row.state is RunState.OVER_LIMIT
+    [leg] = books.legs(name)
+    [hold] = books.holds(name)
+    assert (leg.started_at, leg.ended_at) == (
+        time_of(ran["startedAt"]),
+        time_of(ran["finishedAt"]),
+    )
+    assert 0 < leg.charged_usd <= hold.amount_usd
+    assert_each_second_is_paid_once(books, name, SHELL)
+    queued.bed.kubectl("delete", "namespace", queued.namespace, "--wait=false")
+    wait_for(
+        lambda: queued.bed.kubectl("get", "namespace", queued.namespace).returncode,
+        lambda code: code != 0,
+    )
 
-    first = leg_of(tracking, run, mlflow_run)
-    runner.start(first, now=datetime.now(UTC))
-    wait_for(epochs, lambda points: len(points) >= 2, within_s=WITHIN_S)
-    evict(sandbox, run)
-    ended = sandbox.until(first)
-    before = epochs()
 
-    second = replace(first, leg=2, env={**first.env, "LOWTIDE_LEG": "2"})
-    runner.start(second, now=datetime.now(UTC))
-    done = sandbox.until(second, within_s=WITHIN_S)
-
-    assert (ended.state, ended.end, ended.exit_code) == (State.EVICTED, LegEnd.PREEMPTED, 143)
-    assert done.end is LegEnd.COMPLETED
-    assert len(before) < DIGITS.epochs
-    assert [point.epoch for point in epochs()] == list(range(1, DIGITS.epochs + 1))
-    assert epochs()[: len(before)] == before
+def kill_all_that_name(run: str, flow: "subprocess.Popen[bytes]") -> None:
+    """Kill the command and the flow that it started, as a machine that dies would."""
+    os.killpg(flow.pid, signal.SIGKILL)
+    flow.wait()
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "apps.train_process" in line and run in line:
+            process.kill()
+            process.wait()
