@@ -25,7 +25,7 @@ from pydantic_ai.models import Model
 from apps import tools
 from apps.figures import Figures
 from apps.purse import Purse
-from apps.tools import Answer
+from apps.tool import Answer, Tool as LowtideTool, not_confirmed, start
 from apps.trainings import Spending
 from lowtide.errors import UnavailableError
 
@@ -117,11 +117,11 @@ class Conversation:
     async def _spend(self, spending: Spending) -> Answer:
         short = self.purse.take(spending)
         if short is not None:
-            return tools.not_confirmed(spending, why=short)
+            return not_confirmed(spending, why=short)
         if not self.confirm(f"May lowtide {spending.question}?"):
             self.purse.give_back(spending)
-            return tools.not_confirmed(spending, why="the user did not agree")
-        answer = await to_thread.run_sync(tools.start, spending)
+            return not_confirmed(spending, why="the user did not agree")
+        answer = await to_thread.run_sync(start, spending)
         if answer.outcome != "done":
             self.purse.give_back(spending)
         return answer
@@ -131,7 +131,7 @@ class Conversation:
         return f"{why}; the tools said:\n\n{said}" if said else f"{why}, and asked no tool"
 
 
-def _offered(tool: tools.Tool) -> Tool[Conversation]:
+def _offered(tool: LowtideTool) -> Tool[Conversation]:
     async def call(context: RunContext[Conversation], **arguments: object) -> dict[str, Any]:
         answer = await context.deps.call(tool.name, arguments)
         return {"outcome": answer.outcome, "text": answer.text, "document": dict(answer.document)}

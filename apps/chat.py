@@ -19,6 +19,7 @@ from apps.books import open_ledger
 from apps.extras import needs
 from apps.files import job_names
 from apps.purse import Purse
+from apps.tool import not_confirmed, start
 from apps.tool_calls import parameters, parse_call, usage
 from apps.tools import TOOLS
 from apps.trainings import Spending
@@ -78,8 +79,8 @@ class Chat:
         if not isinstance(found, Spending):
             return found.text
         if not self.confirm(f"May lowtide {found.question}?"):
-            return tools.not_confirmed(found, why="nobody agreed to it").text
-        return tools.start(found).text
+            return not_confirmed(found, why="nobody agreed to it").text
+        return start(found).text
 
 
 def open_chat(settings: Settings, *, confirm: Confirm) -> Chat:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from apps import tools
-from apps.tools import Answer
+from apps.tool import Answer, Tool as LowtideTool, not_confirmed, start
 from apps.trainings import Spending
 
 
@@ -34,7 +34,7 @@ class Consent(BaseModel):
     confirm: bool = Field(title="Start it", description="Whether this training may be started.")
 
 
-def offered(tool: tools.Tool, *, confirm_above_usd: Decimal) -> Tool:
+def offered(tool: LowtideTool, *, confirm_above_usd: Decimal) -> Tool:
     """Return a tool as the server offers it.
 
     Args:
@@ -74,8 +74,8 @@ class _Offered(Tool):
             if isinstance(agreed, ToolResult):
                 return agreed
             if agreed != "yes":
-                return _result(tools.not_confirmed(spending, why=_WHY[agreed]))
-        return _result(await to_thread.run_sync(tools.start, spending))
+                return _result(not_confirmed(spending, why=_WHY[agreed]))
+        return _result(await to_thread.run_sync(start, spending))
 
 
 _Agreed: TypeAlias = Literal["yes", "no", "cannot-ask"]

@@ -238,6 +238,49 @@ class ReportDocument(Document, _Bounds):
     saved_is: str
 
 
+class ResourceShape(TypedDict):
+    """One resource, as the tightest quota has it."""
+
+    name: str
+    capacity: float
+    used: float
+    free: float
+    queued: float
+    pool: str
+
+
+class WayOutShape(TypedDict):
+    """How more of the jobs could run, or all of them in the end."""
+
+    kind: str
+    description: str
+    cost_usd: UsdSpread | None
+    finish: Moments | None
+
+
+class QuotaAnswerShape(TypedDict):
+    """How many of the jobs run at once."""
+
+    asked: int
+    now: int
+    waiting: int
+    short: str | None
+    cost_usd: UsdSpread
+    now_cost_usd: UsdSpread
+    finish: Moments | None
+    finish_reason: str | None
+    ways_out: list[WayOutShape]
+
+
+class QuotaDocument(Document):
+    """What is free, and what of some jobs would run."""
+
+    resources: list[ResourceShape]
+    based_on: str
+    answer: QuotaAnswerShape | None
+    reason: str | None
+
+
 class TrainDocument(Document):
     """A training that was handed over to the worker."""
 

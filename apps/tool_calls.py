@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apps.tools import TOOLS, Tool
+from apps.tool import Tool
+from apps.tools import TOOLS
 from lowtide.errors import BadInputError
 
 

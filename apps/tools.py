@@ -6,36 +6,29 @@ document is the one that the command prints with `--json`, and whatever goes wro
 A tool that spends answers with a `Spending` first: checked and priced, not started.
 """
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from types import FunctionType
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
-    create_model,
 )
 
 from apps import output, texts
-from apps.crashes import explained
 from apps.files import job_path
 from apps.questions import advice_on, check_budget, compare_texts
 from apps.shapes import (
     CheckDocument,
     CompareDocument,
     ForecastDocument,
+    QuotaDocument,
     RecommendDocument,
     ReportDocument,
     TrainDocument,
-    schema_of_shape,
 )
+from apps.tool import Answer, Tool, failed, refused
 from apps.trainings import Spending, prepare_training
 from blocks.settings import Settings
 from lowtide.documents import Amount, explain, number_from_yaml
@@ -43,12 +36,9 @@ from lowtide.errors import BadInputError
 from lowtide.report import document as report_document
 from lowtide.verdict import Refused
 
-Outcome: TypeAlias = Literal["done", "refused", "failed"]
-
 _USD_MAX = 1_000_000_000
 _TEXT_MAX = 200
 _CONFIGS_TEXT_MAX = 200_000
-_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Usd: TypeAlias = Annotated[
     Amount,
@@ -60,22 +50,8 @@ _Number = BeforeValidator(number_from_yaml)
 Epochs: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000), _Number]
 EpochsLeft: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000), _Number]
 BatchSize: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000), _Number]
+Jobs: TypeAlias = Annotated[int, Field(ge=1, le=100_000), _Number]
 JobName: TypeAlias = Annotated[str, Field(min_length=1, max_length=_TEXT_MAX)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a tool says.
-
-    Attributes:
-        document: Plain JSON, whole: what the command prints with `--json`. Money is exact.
-        text: The same in a few lines; money is rounded for people.
-        outcome: done; refused, a "no" with what would help; failed, with what to correct.
-    """
-
-    document: Mapping[str, Any]
-    text: str
-    outcome: Outcome = "done"
 
 
 def check_training_budget(
@@ -201,6 +177,28 @@ def compare_training_configs(
     )
 
 
+def get_training_quota(
+    job: Annotated[
+        JobName | None, Field(description="Name of a job; left out: the default job.")
+    ] = None,
+    jobs: Annotated[
+        Jobs | None, Field(description="How many of the job; left out: nothing is asked of it.")
+    ] = None,
+) -> Answer:
+    """Say what the quota has free, and how many of a job would run at once.
+
+    Use it for "can I run ten of these at the same time?": how many start now and for how much, how
+    many wait, what all cost in US dollars, when the last is done, and the ways out. Without
+    parameters only what is free. Refused where one job alone can never fit.
+    """
+    from apps.quotas import quota_of, quota_text  # noqa: PLC0415 - reads the cluster's books
+
+    found = quota_of(_path_of(job), jobs=jobs)
+    if isinstance(found, Refused):
+        return refused(found)
+    return Answer(document=output.document("quota", found.document()), text=quota_text(found))
+
+
 def trigger_training_job(  # noqa: PLR0917 - a typed line gives the first ones by position
     job: Annotated[
         JobName, Field(description='Name of a job, or one sentence: "NAME with N epochs".')
@@ -255,51 +253,6 @@ def _path_of(job: str | None) -> str | None:
     return None if job is None else str(job_path(job, settings=Settings()))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tool:
-    """One tool, as a door offers it.
-
-    Attributes:
-        call: The function; it checks nothing that its parameters' types say.
-        output: Shape of the document.
-        spends: Whether it can cost money.
-        words: The parameter that takes all words of a typed line; None: one word each.
-    """
-
-    call: FunctionType
-    output: type
-    spends: bool = False
-    words: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the tool."""
-        return self.call.__name__
-
-    @property
-    def description(self) -> str:
-        """What it is for, when to use it, its units and errors."""
-        return inspect.getdoc(self.call) or ""
-
-    @cached_property
-    def arguments(self) -> type[BaseModel]:
-        """The model that checks its parameters."""
-        hints = get_type_hints(self.call, include_extras=True)
-        fields: dict[str, Any] = {
-            name: (hints[name], ... if each.default is each.empty else each.default)
-            for name, each in inspect.signature(self.call).parameters.items()
-        }
-        return create_model(self.name, __config__=_CLOSED, **fields)
-
-    def input_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of its parameters."""
-        return self.arguments.model_json_schema()
-
-    def output_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of its document; a refusal and an error have their own."""
-        return schema_of_shape(self.output)
-
-
 TOOLS: Mapping[str, Tool] = {
     tool.name: tool
     for tool in (
@@ -308,6 +261,7 @@ TOOLS: Mapping[str, Tool] = {
         Tool(call=recommend_cost_optimization, output=RecommendDocument),
         Tool(call=get_training_cost_report, output=ReportDocument),
         Tool(call=compare_training_configs, output=CompareDocument),
+        Tool(call=get_training_quota, output=QuotaDocument),
         Tool(call=trigger_training_job, output=TrainDocument, spends=True, words="job"),
     )
 }
@@ -334,56 +288,6 @@ def ask(name: str, arguments: Mapping[str, object]) -> Answer | Spending:
     except Exception as error:  # noqa: BLE001 - a door shows no traceback
         return failed(error)
     return found
-
-
-def start(spending: Spending) -> Answer:
-    """Start a training that was asked for; what goes wrong is an answer."""
-    try:
-        document = output.document("train", spending.submit())
-    except Exception as error:  # noqa: BLE001 - a door shows no traceback
-        return failed(error)
-    run = document["run"]
-    text = (
-        f"run {run} submitted: {spending.question}\n"
-        f"the gate holds the money first, or refuses; follow it: lowtide jobs show {run}"
-    )
-    return Answer(document=document, text=text)
-
-
-def not_confirmed(spending: Spending, *, why: str) -> Answer:
-    """Return that a training was not started, for want of a person's yes.
-
-    Args:
-        spending: What was asked for.
-        why: Why there is none.
-    """
-    error = {
-        "kind": "not-confirmed",
-        "message": f"not started, nothing was held: {why}",
-        "where": spending.training.ask.job.name,
-        "expected": f"a person's yes to: {spending.question}",
-        "got": None,
-        "remedy": "ask the user; `lowtide train` starts it without asking",
-    }
-    body = {"error": error, "gap_usd": None, "options": []}
-    return Answer(
-        document=output.document("error", body),
-        text=f"{error['message']} ({spending.question})",
-        outcome="refused",
-    )
-
-
-def failed(error: Exception) -> Answer:
-    """Return what went wrong as an answer."""
-    told = explained(error)
-    return Answer(document=output.failure(told), text=str(told), outcome="failed")
-
-
-def refused(refusal: Refused) -> Answer:
-    """Return a "no" as an answer."""
-    return Answer(
-        document=output.refusal(refusal), text=output.refusal_text(refusal), outcome="refused"
-    )
 
 
 def _tool(name: str) -> Tool:

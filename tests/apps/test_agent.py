@@ -183,6 +183,22 @@ def test_workflow_2_recommendations_with_confidence_and_risk_then_the_next_step(
     assert step.removeprefix("Next: ") in told
 
 
+def test_workflow_3_ten_at_once_two_run_eight_wait_and_the_ways_out() -> None:
+    script = Script(
+        call("get_training_quota", job="llm/four-gpu-hours", jobs=10), lambda said: said
+    )
+    conversation = talk(script)
+
+    [said] = say(conversation, "Can I train 10 LLM models simultaneously?")
+
+    assert called(conversation) == ["get_training_quota"]
+    assert "2 of 10 run now for $2.00, 8 wait" in said
+    assert "all 10 cost $10.00" in said
+    assert "way out: run them 2 at a time, 5 times in a row" in said
+    answer = script.returned[0]["document"]["answer"]
+    assert (answer["now"], answer["waiting"], answer["short"]) == (2, 8, "gpus")
+
+
 def test_a_sum_that_no_tool_gave_is_said_again() -> None:
     script = Script(
         call("check_training_budget", **CHECK),

@@ -6,7 +6,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from apps.tools import TOOLS, Answer, ask
+from apps.tool import Answer
+from apps.tools import TOOLS, ask
 from apps.trainings import Spending
 
 CONFIGS = '[{"epochs": 2, "batch_size": 64}, {"epochs": 2, "batch_size": 128}]'
@@ -32,6 +33,8 @@ def answered(name: str, **arguments: object) -> Answer:
         ("compare_training_configs", {"config_json": CONFIGS}, "batch_size 128"),
         ("forecast_training_cost", {"job_name": "llm", "remaining_epochs": 3}, "3 epochs"),
         ("get_training_cost_report", {"start_date": "2026-11-01"}, "No run used time"),
+        ("get_training_quota", {}, "gpus"),
+        ("get_training_quota", {"job": "llm", "jobs": 10}, "2 of 10 run now"),
     ],
 )
 def test_an_answer_has_the_shape_that_its_schema_says_and_a_text(
@@ -86,8 +89,8 @@ BAD: dict[str, tuple[str, dict[str, object], str, str]] = {
     ),
     "a missing parameter": ("forecast_training_cost", {}, "job_name", "missing"),
     "an unknown run": (
-        "recommend_cost_optimization",
-        {"run_id": "r-000000000000"},
+        "forecast_training_cost",
+        {"job_name": "r-000000000000"},
         "run",
         "no such",
     ),
@@ -127,6 +130,7 @@ BAD: dict[str, tuple[str, dict[str, object], str, str]] = {
         "start_date, end_date",
         "swap them",
     ),
+    "no jobs at all": ("get_training_quota", {"jobs": 0}, "jobs", ">= 1"),
     "a number for a date": (
         "get_training_cost_report",
         {"start_date": 1764201600},
@@ -245,7 +249,7 @@ def test_what_the_user_picked_is_what_is_asked_for() -> None:
 def test_without_a_stack_a_training_is_not_started_and_the_answer_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from apps.tools import start  # noqa: PLC0415
+    from apps.tool import start  # noqa: PLC0415
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
