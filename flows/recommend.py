@@ -9,24 +9,49 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from pydantic import Field
 
 from blocks.settings import Settings
 from blocks.world import World, open_world
+from flows.form import asked_in_a_form
+from lowtide.documents import Part
 from lowtide.errors import LowtideError
 from lowtide.job import TrainingJob
 from lowtide.money import show_usd
 from tasks.recommend import advise_run
 
 
-@flow(name="recommend", flow_run_name="recommend {run}", persist_result=False)
-def recommend(run: str, job: TrainingJob | None = None, world: World | None = None) -> State[Any]:
+class RecommendAsk(Part):
+    """Which run is asked about."""
+
+    run: str = Field(
+        min_length=1,
+        max_length=500,
+        title="Run",
+        description="A run's id, a job's name (its newest run), or the id of any MLflow run.",
+    )
+    job: TrainingJob | None = Field(
+        default=None,
+        title="Job",
+        description="What an MLflow run is a run of, where lowtide did not submit it.",
+    )
+
+
+def _name() -> str:
+    ask: Any = flow_run.parameters["ask"]
+    return f"recommend {RecommendAsk.model_validate(ask).run}"
+
+
+@asked_in_a_form
+@flow(name="recommend", flow_run_name=_name, persist_result=False)
+def recommend(ask: RecommendAsk, world: World | None = None) -> State[Any]:
     """Say what would have made a run cheaper, in an artifact and as a document.
 
     Args:
-        run: A run's id, a job's name (its newest run), or the id of any MLflow run.
-        job: What an MLflow run is a run of, where lowtide did not submit it; None: what it logged
-            tells some of it, and the rest is assumed and said to be.
+        ask: Which run. Where lowtide did not submit it and no job is given, what it logged tells
+            some of it, and the rest is assumed and said to be.
         world: The outside world; None: the one that the settings describe.
 
     Returns:
@@ -34,7 +59,7 @@ def recommend(run: str, job: TrainingJob | None = None, world: World | None = No
     """
     with closing(world or open_world(Settings())) as opened:
         try:
-            advice = advise_run(opened, run, job=job)
+            advice = advise_run(opened, ask.run, job=ask.job)
         except LowtideError as error:
             return Failed(message=str(error))
     saved = show_usd(advice.combined_saving_usd.p50)

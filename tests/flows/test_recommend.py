@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from apps.cli.main import run as lowtide
 from blocks.tracking import Tracking
 from blocks.world import World
-from flows.recommend import recommend
+from flows.recommend import RecommendAsk, recommend
 from tests.lowtide.recommend.records import flat_from
 
 pytestmark = pytest.mark.stack
@@ -68,7 +68,7 @@ def theirs(world: World, tmp_path: Path) -> Theirs:
 
 
 def advise(world: World, mlflow_run: str) -> State[Any]:
-    return recommend(mlflow_run, world=world, return_state=True)  # ty: ignore[no-matching-overload] - ty loses Prefect's parameters here
+    return recommend(RecommendAsk(run=mlflow_run), world, return_state=True)  # ty: ignore[no-matching-overload] - ty loses Prefect's parameters here
 
 
 def test_a_run_that_lowtide_never_saw_is_advised(world: World, theirs: Theirs) -> None:

@@ -10,7 +10,8 @@ from prefect.artifacts import Artifact
 
 from blocks.settings import Settings
 from blocks.world import World
-from flows.report import report
+from flows.report import CostsAsk, report
+from lowtide.report import By
 from tests.fakes import month
 from tests.flows.conftest import world_in
 
@@ -28,13 +29,8 @@ def month_world(tmp_path: Path, month_file: Path, stack: Settings) -> Iterator[W
 def test_the_report_is_a_text_and_a_table_in_the_ui_and_a_document_to_its_caller(
     month_world: World,
 ) -> None:
-    made = report(
-        start_date=month.FIRST,
-        end_date=month.LAST,
-        zone=month.ZONE,
-        by="project",
-        world=month_world,
-    )
+    ask = CostsAsk(start_date=month.FIRST, end_date=month.LAST, zone=month.ZONE, by=By.PROJECT)
+    made = report(ask, month_world)
 
     text: Any = Artifact.get(key="costs-by-project-report")
     table: Any = Artifact.get(key="costs-by-project-table")
