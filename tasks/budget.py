@@ -1,11 +1,15 @@
 """The gate: money is set aside before anything is planned, or the run is refused."""
 
+from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from blocks.ledger import Hold
 from blocks.world import World
 from lowtide.announcements import EventName
+from lowtide.approval import may_be_approved
+from lowtide.job import OnRefusal
 from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
 from lowtide.limits import RUN_TIME_MIN, hold_price
@@ -26,14 +30,22 @@ HOLD_SLACK = timedelta(minutes=10)
 
 
 @effect(name="check_budget")
-def check_budget(world: World, owned: Owned) -> Hold | Refused:
-    """Set the run's upper forecast aside on every budget above it, or say what is short."""
-    verdict = _hold(world, owned)
-    state, message = (
-        (RunState.REFUSED, f"{verdict.message}; {verdict.remedy}")
-        if isinstance(verdict, Refused)
-        else (RunState.HELD, f"{show_usd(verdict.amount_usd)} held")
-    )
+def check_budget(world: World, owned: Owned, *, may_ask: bool = False) -> Hold | Refused:
+    """Set the run's upper forecast aside on every budget above it, or say what is short.
+
+    Args:
+        world: The outside world.
+        owned: The run.
+        may_ask: Whether a person can be asked where money is short and the job wants that: the
+            run then waits for an approval instead of being refused.
+    """
+    verdict = hold_money(world, owned)
+    if not isinstance(verdict, Refused):
+        state, message = RunState.HELD, f"{show_usd(verdict.amount_usd)} held"
+    elif may_ask and owned.job.on_refusal is OnRefusal.ASK and may_be_approved(verdict):
+        state, message = RunState.AWAITING_APPROVAL, f"waits for an approval: {verdict.message}"
+    else:
+        state, message = RunState.REFUSED, f"{verdict.message}; {verdict.remedy}"
     world.ledger.set_run_state(
         owned.lease, owned.run, state=state, message=message, now=world.now()
     )
@@ -60,7 +72,23 @@ def refusal_body(refused: Refused) -> dict[str, Any]:
     }
 
 
-def _hold(world: World, owned: Owned) -> Hold | Refused:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a run has to hold before it may start.
+
+    Attributes:
+        amount_usd: Its upper forecast, at the dearest start still allowed.
+        duration: How long it runs, by the upper forecast.
+        price_version: Price-book version that it is billed by.
+    """
+
+    amount_usd: Decimal
+    duration: timedelta
+    price_version: str
+
+
+def need_of(world: World, owned: Owned) -> Need | Refused:
+    """Work out what a run has to hold, or say why nobody can."""
     job, now = owned.job, world.now()
     book = world.prices.book()
     version = book.sheet_at(now).version
@@ -68,11 +96,10 @@ def _hold(world: World, owned: Owned) -> Hold | Refused:
     if isinstance(ahead, Refused):
         return ahead
     duration = _planned(ahead)
-    demand = Demand.of(job, Capacity.ON_DEMAND)
     try:
         amount, _ = hold_price(
             book.pinned(version),
-            demand,
+            Demand.of(job, Capacity.ON_DEMAND),
             duration=duration,
             now=now,
             start_by=now + START_WITHIN,
@@ -84,25 +111,37 @@ def _hold(world: World, owned: Owned) -> Hold | Refused:
             message=str(error),
             remedy=error.remedy or "give the price book a price for that time",
         )
-    amount_usd = quantize_usd(amount)
+    return Need(amount_usd=quantize_usd(amount), duration=duration, price_version=version)
+
+
+def hold_money(world: World, owned: Owned) -> Hold | Refused:
+    """Set the run's upper forecast aside, or say what is short; nothing else is written down.
+
+    Args:
+        world: The outside world.
+        owned: The run; its job's `budget.max_usd` bounds what is held.
+    """
+    need, job, now = need_of(world, owned), owned.job, world.now()
+    if isinstance(need, Refused):
+        return need
     cap_usd = job.budget.max_usd
-    if cap_usd is not None and amount_usd > cap_usd:
+    if cap_usd is not None and need.amount_usd > cap_usd:
         return Refused(
             reason=RefusalReason.JOB_LIMIT,
-            gap_usd=amount_usd - cap_usd,
+            gap_usd=need.amount_usd - cap_usd,
             message=(
                 f"run {owned.run!r} may cost at most {show_usd(cap_usd)} by its job file, and its "
-                f"upper forecast (P90) is {show_usd(amount_usd)}"
+                f"upper forecast (P90) is {show_usd(need.amount_usd)}"
             ),
-            remedy=f"raise budget.max_usd to {amount_usd}, or train fewer epochs",
+            remedy=f"raise budget.max_usd to {need.amount_usd}, or train fewer epochs",
         )
     return world.ledger.hold(
         key=f"{owned.run}/hold-{owned.lease.fencing}",
         run=owned.run,
         budget=job.budget.name,
-        amount_usd=amount_usd,
-        expires_at=now + START_WITHIN + duration + HOLD_SLACK,
-        price_version=version,
+        amount_usd=need.amount_usd,
+        expires_at=now + START_WITHIN + need.duration + HOLD_SLACK,
+        price_version=need.price_version,
         actor=ACTOR,
         reason=f"upper forecast of {job.epochs} epochs",
         now=now,

@@ -56,7 +56,7 @@ def monitor_epochs(world: World, owned: Owned, leg: int) -> LegStatus:
         StaleOwnerError: somebody else owns the run now; nothing was touched.
     """
     updates = Updates(world=world, owned=owned)
-    watch = _Watch(world=world, owned=owned, leg=leg, updates=updates)
+    watch = Watch(world=world, owned=owned, leg=leg, updates=updates)
     while True:
         try:
             status = watch.look()
@@ -70,14 +70,22 @@ def monitor_epochs(world: World, owned: Owned, leg: int) -> LegStatus:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Watch:
-    """What one monitoring task remembers between two looks; all of it can be lost."""
+class Watch:
+    """What whoever watches a leg remembers between two looks; all of it can be lost.
+
+    Attributes:
+        world: The outside world.
+        owned: The run.
+        leg: Number of the leg.
+        progress: The epochs when they were last to be had.
+    """
 
     world: World
     owned: Owned
     leg: int
     updates: Updates
     epochs_seen: int = -1
+    progress: Progress | None = None
     latest: Outlook | None = None
     renewed_at: datetime | None = None
     metered_at: datetime | None = None
@@ -133,6 +141,7 @@ class _Watch:
 
     def _follow(self, row: LegRow, status: LegStatus, *, now: datetime) -> None:
         progress = progress_of(self.world, self.owned.run, self.owned.job)
+        self.progress = progress or self.progress
         if progress is not None and progress.epochs_done != self.epochs_seen:
             self._forecast(progress, row, now=now)
             self.epochs_seen = progress.epochs_done

@@ -3,7 +3,8 @@
 Showing never breaks a training: a server that does not answer costs a picture, not a run.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,16 +17,19 @@ from prefect.artifacts import (
 )
 from prefect.context import TaskRunContext
 
-from blocks.artifacts import written
+from blocks.artifacts import update_table_artifact, written
 from blocks.ledger import Hold
 from lowtide.errors import UnavailableError
 from lowtide.job import TrainingJob
 from lowtide.money import show_usd
 from lowtide.progress import Progress
 from lowtide.recommend import Advice
+from lowtide.sweep import TrialResult
 from lowtide.words import show_duration
 from tasks.forecast import Outlook
 from tasks.log import warn
+
+_TABLE_EVERY_S = 2.0
 
 
 def markdown(key: str, *, title: str, text: str) -> None:
@@ -61,6 +65,61 @@ class ProgressBar:
             return
         made = self.artifact_id
         _shown(lambda: update_progress_artifact(made, progress=percent, description=title))
+
+
+@dataclass(slots=True)
+class Table:
+    """One table artifact of a sweep, made when it starts and kept up to date."""
+
+    artifact_id: UUID | None = None
+    shown_at: float = 0.0
+
+    def show(
+        self, key: str, results: Sequence[TrialResult], *, title: str, last: bool = False
+    ) -> None:
+        """Show how the trials stand, the best first; not more often than a person looks.
+
+        Args:
+            key: The sweep's id.
+            results: The trials, the best first.
+            title: What the table says on the whole.
+            last: Whether this is how it ends.
+        """
+        now = time.monotonic()
+        if not last and now - self.shown_at < _TABLE_EVERY_S:
+            return
+        self.shown_at = now
+        rows = [_row(rank, result) for rank, result in enumerate(results, start=1)]
+        if self.artifact_id is None:
+            self.artifact_id = _shown(
+                lambda: create_table_artifact(key=key, table=rows, description=title)
+            )
+            return
+        made = self.artifact_id
+        _shown(lambda: update_table_artifact(made, table=rows, description=title))
+
+
+def _row(rank: int, result: TrialResult) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "configuration": configuration(result),
+        "best": result.best,
+        "epochs": result.epochs_done,
+        "charged": show_usd(result.charged_usd),
+        "state": result.state,
+        "run": result.run,
+        "why": result.message,
+    }
+
+
+def configuration(result: TrialResult) -> str:
+    """Return what was tried, as a person writes it."""
+    return ", ".join(f"{name}={value}" for name, value in _flat(result.config)) or "as the job is"
+
+
+def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        yield from value.items() if isinstance(value, Mapping) else ((name, value),)
 
 
 def forecast_table(run: str, ahead: Outlook, *, hold: Hold | None) -> None:

@@ -22,6 +22,8 @@ class RunState(StrEnum):
     CREATED = "created"
     HELD = "held"
     RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting-approval"
+    """It holds nothing and waits for a person to say whether it may cost more."""
     DEFERRED = "deferred"
     COMPLETED = "completed"
     COMPLETED_EARLY = "completed-early"
@@ -38,7 +40,15 @@ class RunState(StrEnum):
         return self in UNFINISHED
 
 
-UNFINISHED = frozenset({RunState.CREATED, RunState.HELD, RunState.RUNNING, RunState.DEFERRED})
+UNFINISHED = frozenset(
+    {
+        RunState.CREATED,
+        RunState.AWAITING_APPROVAL,
+        RunState.HELD,
+        RunState.RUNNING,
+        RunState.DEFERRED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

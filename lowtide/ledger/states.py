@@ -76,6 +76,7 @@ class BudgetState:
         thresholds: Watched percentages of the limit.
         crossings: Those that were crossed in this period.
         closed: Whether the period was closed: nothing may be written in it any more.
+        approval_usd_max: The most by which one approval may lift the limit.
     """
 
     name: str
@@ -91,6 +92,7 @@ class BudgetState:
     thresholds: tuple[int, ...]
     crossings: tuple[Crossing, ...]
     closed: bool
+    approval_usd_max: Decimal = Decimal(0)
 
     @property
     def available_usd(self) -> Decimal:
