@@ -1,5 +1,6 @@
 """Prefect's deployments: how a flow has itself started again later, and sees whether it will be."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -12,7 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import Field, HttpUrl
 
 from lowtide.ask import TrainAsk
-from lowtide.errors import UnavailableError
+from lowtide.errors import BadInputError, UnavailableError
 
 
 class Scheduler(Block):
@@ -60,6 +61,7 @@ class Scheduler(Block):
                 timeout=0,
                 as_subflow=False,
                 idempotency_key=key,
+                work_queue_name=ask.job.priority.value,
             )
         except ObjectNotFound:
             return None
@@ -87,6 +89,41 @@ class Scheduler(Block):
         except httpx.HTTPError as error:
             raise _silent(error) from error
         return state is not None and not (state.is_final() or state.is_cancelling())
+
+    def answer(self, flow_run: str, fields: Mapping[str, Any]) -> bool:
+        """Answer the form that a suspended flow run waits with, as Prefect's UI does.
+
+        A server that is busy says 503, and is asked again. A second answer changes nothing: the
+        first one counts.
+
+        Args:
+            flow_run: Its id.
+            fields: The form's fields.
+
+        Returns:
+            Whether the answer was taken: False where the flow run does not wait for one, or the
+            fields do not pass the form's schema.
+
+        Raises:
+            BadInputError: there is no such flow run.
+            UnavailableError: Prefect does not answer.
+        """
+        try:
+            # Prefect's client asks again, up to five times, where the server says 503: it is busy.
+            with get_client(sync_client=True) as client:
+                taken = client.resume_flow_run(UUID(flow_run), dict(fields))
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != _HTTP_NOT_FOUND:
+                raise _silent(error) from error
+            msg = "there is no such flow run"
+            remedy = "`lowtide jobs show RUN` names it"
+            raise BadInputError(msg, where=flow_run, remedy=remedy) from None
+        except httpx.HTTPError as error:
+            raise _silent(error) from error
+        return taken.status.value == "ACCEPT"
+
+
+_HTTP_NOT_FOUND = 404
 
 
 def _silent(error: Exception) -> UnavailableError:

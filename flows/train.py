@@ -15,10 +15,13 @@ from prefect.states import Cancelled, Completed, Failed
 
 from blocks.settings import Settings
 from blocks.world import World, open_world
+from flows.approval import ask_for_approval, is_for_a_person
+from flows.form import asked_in_a_form
 from lowtide.ask import TrainAsk
 from lowtide.identity import scheduled_key
 from lowtide.steps import Outcome, Step, next_step
-from tasks.budget import check_budget
+from lowtide.verdict import Refused
+from tasks.budget import check_budget, need_of
 from tasks.claim import Attached, Owned, claim
 from tasks.defer import defer_run, wait_in_place
 from tasks.look import look
@@ -48,6 +51,7 @@ def _end_its_leg(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
         stop_and_settle(world, flow_run=str(flow_run.id))
 
 
+@asked_in_a_form
 @flow(name="train", flow_run_name=_name, on_cancellation=[_end_its_leg], persist_result=False)
 def train(ask: TrainAsk, world: World | None = None) -> State[Any]:
     """Train one job within its budget, or say what is short.
@@ -78,7 +82,7 @@ def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a
         view = look(world, owned.run, owned.job, planned=plan is not None, later=until is not None)
         match next_step(view):
             case Step.CHECK_BUDGET:
-                check_budget(world, owned)
+                owned = _gate(world, owned)
             case Step.PLAN:
                 plan = plan_run(world, owned)
             case Step.DEFER if plan is not None and until is not None:
@@ -99,6 +103,18 @@ def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a
                 report(world, owned)
             case Step.DONE | Step.DEFER:
                 return _end(world, owned.run, view.outcome)
+
+
+def _gate(world: World, owned: Owned) -> Owned:
+    # Without a deployment Prefect could not start the flow again once somebody has answered.
+    may_ask = deployment.id is not None
+    verdict = check_budget(world, owned, may_ask=may_ask)
+    if not (may_ask and isinstance(verdict, Refused) and is_for_a_person(owned, verdict)):
+        return owned
+    need = need_of(world, owned)
+    if isinstance(need, Refused):
+        return owned
+    return ask_for_approval(world, owned, verdict, needed_usd=need.amount_usd)
 
 
 def _end(world: World, run: str, outcome: Outcome | None) -> State[Any]:

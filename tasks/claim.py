@@ -5,6 +5,7 @@ person would want to see in the UI, and a flow that does not own its run must no
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from blocks.ledger import Lease, LeaseHeld, RunRow
 from blocks.owner import is_dead, owner_here
@@ -50,12 +51,29 @@ def claim(world: World, ask: TrainAsk, *, fallback_key: str, flow_run: str) -> O
     Raises:
         KeyReusedError: the key belongs to another job.
     """
-    row = _meant(world, ask, fallback_key=fallback_key)
+    row = _meant(world, ask, fallback_key=fallback_key, flow_run=flow_run)
     lease = take(world, row.run, owner=owner_here(flow_run))
     if isinstance(lease, LeaseHeld):
         return Attached(run=row.run, owner=lease.owner)
     world.ledger.log(row.run, kind=EventKind.FLOW_RUN, key=flow_run, body={}, now=world.now())
-    return Owned(run=row.run, job=parse_job(row.job, source=row.run), lease=lease)
+    job = with_approval(world, row.run, parse_job(row.job, source=row.run))
+    return Owned(run=row.run, job=job, lease=lease)
+
+
+def with_approval(world: World, run: str, job: TrainingJob) -> TrainingJob:
+    """Return a run's job with what a person let it cost, if anybody did.
+
+    Args:
+        world: The outside world.
+        run: Id of the run.
+        job: What it trains, as it was asked for.
+    """
+    caps = [event.body["cap_usd"] for event in world.ledger.events(run, kind=EventKind.APPROVAL)]
+    approved = [Decimal(cap) for cap in caps if cap is not None]
+    if not approved:
+        return job
+    budget = job.budget.model_copy(update={"max_usd": approved[-1]})
+    return job.model_copy(update={"budget": budget})
 
 
 def take(world: World, run: str, *, owner: str) -> Lease | LeaseHeld:
@@ -80,8 +98,13 @@ def take(world: World, run: str, *, owner: str) -> Lease | LeaseHeld:
     return world.ledger.take_lease(run, owner=owner, now=world.now())
 
 
-def _meant(world: World, ask: TrainAsk, *, fallback_key: str) -> RunRow:
+def _meant(world: World, ask: TrainAsk, *, fallback_key: str, flow_run: str) -> RunRow:
     job = ask.job
+    # A flow run that is resumed or tried again goes on with its run, whatever its start time is.
+    known = None if ask.key else world.ledger.run_noted(kind=EventKind.FLOW_RUN, key=flow_run)
+    row = None if known is None else world.ledger.run(known)
+    if row is not None:
+        return row
     if ask.key is None and not ask.new:
         unfinished = world.ledger.unfinished_run(name=job.name, spec_hash=job.spec_hash)
         if unfinished is not None:

@@ -269,6 +269,13 @@ class Runs(Store):
         return connection.execute(statement).first() is not None
 
     @reads
+    def run_noted(self, connection: Connection, *, kind: str, key: str) -> str | None:
+        """Return the run that has a note of a kind and key, if there is one; the first such."""
+        wanted = [EVENT.c.kind == kind, EVENT.c.key == key]
+        statement = select(EVENT.c.run).where(*wanted).order_by(EVENT.c.id).limit(1)
+        return connection.execute(statement).scalar_one_or_none()
+
+    @reads
     def events(
         self, connection: Connection, run: str, *, kind: str | None = None
     ) -> tuple[Event, ...]:

@@ -213,6 +213,7 @@ def states_at(
             thresholds=level.thresholds,
             crossings=tuple(crossings[row.name]),
             closed=level.closed,
+            approval_usd_max=from_micro(row.approval_micro_usd_max),
         )
         for row, level in zip(rows, levels, strict=True)
     )
