@@ -30,6 +30,7 @@ _API = "/api/2.0/mlflow"
 _HISTORY_RUNS_MAX = 100  # MLflow refuses more run ids in one query
 _HISTORY_POINTS_MAX = 25_000  # and cuts the answer here, without saying so
 _PARAM_LENGTH_MAX = 6_000
+_RUNNING_MAX = 1_000
 _HTTP_ERROR_SERVER = 500
 _HTTP_THROTTLED = 429
 _HTTP_BAD_REQUEST = 400
@@ -137,6 +138,26 @@ class Tracking(Block):
         )
         runs: list[dict[str, Any]] = answer.get("runs", [])
         return runs[0]["info"]["run_id"] if runs else None
+
+    def running(self, experiment: str) -> tuple[str, ...]:
+        """Return the ids of lowtide's MLflow runs that are `RUNNING` in an experiment.
+
+        Args:
+            experiment: Name of the experiment, which is the job's name.
+        """
+        experiment_id = self._experiment_named(experiment)
+        if experiment_id is None:
+            return ()
+        answer = self._post(
+            "runs/search",
+            {
+                "experiment_ids": [experiment_id],
+                "filter": f"attributes.status = 'RUNNING' AND tags.`{RUN_TAG}` LIKE 'r-%'",
+                "max_results": _RUNNING_MAX,
+            },
+        )
+        runs: list[dict[str, Any]] = answer.get("runs", [])
+        return tuple(run["info"]["run_id"] for run in runs)
 
     def delete_run(self, mlflow_run: str) -> None:
         """Delete a run that lost the race to be a lowtide run's own."""

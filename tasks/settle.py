@@ -138,7 +138,7 @@ def _end_tracking(world: World, run: str, outcome: Outcome, *, now: datetime) ->
     if row is None or row.mlflow_run_id is None:
         return
     try:
-        world.tracking.end_run(row.mlflow_run_id, status=_MLFLOW_STATUS[outcome], now=now)
+        world.tracking.end_run(row.mlflow_run_id, status=MLFLOW_STATUS[outcome], now=now)
     except UnavailableError as error:
         # The money is what counts; `reconcile` closes what tracking missed.
         log.warn(f"the MLflow run stays open: {error}")
@@ -168,7 +168,7 @@ def _last_words(world: World, leg: LegRow) -> list[str]:
     return ["its last words: " + " / ".join(lines) if lines else "it wrote nothing"]
 
 
-_MLFLOW_STATUS: Mapping[Outcome, RunStatus] = {
+MLFLOW_STATUS: Mapping[str, RunStatus] = {
     Outcome.COMPLETED: "FINISHED",
     Outcome.COMPLETED_EARLY: "FINISHED",
     Outcome.FAILED: "FAILED",
