@@ -24,10 +24,11 @@ from blocks.settings import Settings
 from lowtide.errors import UnavailableError
 
 PROJECT = Path(__file__).parent.parent
-WORK_POOL = "lowtide"
+WORK_POOL = "lowtide"  # as in `blocks.prefect_setup`, which imports Prefect
 _PREFECT_PORT = 4200
 _MLFLOW_PORT = 5000
 _START_S = 180.0
+_REGISTER_S = 600.0  # eight deployments, each imports its flow; a busy machine takes its time
 _POLL_S = 0.2
 _END_S = 15.0
 Say = Callable[[str], None]
@@ -70,12 +71,13 @@ class Part:
         return None
 
 
-def up(settings: Settings, *, say: Say) -> dict[str, Part]:
+def up(settings: Settings, *, say: Say, notify: str | None = None) -> dict[str, Part]:
     """Start what is not running, and wait until it answers.
 
     Args:
         settings: Where the home folder is.
         say: Told in one sentence what is being waited for.
+        notify: A saved notification block of Prefect that is to tell a person what happens.
 
     Returns:
         The parts by name.
@@ -96,9 +98,10 @@ def up(settings: Settings, *, say: Say) -> dict[str, Part]:
         if name in fresh:
             say(f"waiting for {name} at {parts[name].url}")
         _wait_until_healthy(parts[name], path)
+    if "worker" not in parts or "prefect" in fresh or notify is not None:
+        say("registering pool, queues, deployments and automations")
+        _register(settings, parts, logs, notify=notify)
     if "worker" not in parts or "prefect" in fresh:
-        say("registering the deployments and starting their worker")
-        _deploy(settings, parts, logs)
         parts["worker"] = _start_worker(settings, parts, logs)
         _save(settings, parts)
     return parts
@@ -172,23 +175,22 @@ def _start_mlflow(settings: Settings, logs: Path) -> Part:
     return _part("mlflow", process, logs / "mlflow.log", url=url, api_url=url)
 
 
-def _deploy(settings: Settings, parts: Mapping[str, Part], logs: Path) -> None:
+def _register(
+    settings: Settings, parts: Mapping[str, Part], logs: Path, *, notify: str | None
+) -> None:
     log = logs / "deploy.log"
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    for command in (
-        [*prefect, "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"],
-        [*prefect, "deploy", "--all"],
-    ):
-        process = _spawn(
-            command, settings, log=log, variables=environment(settings, parts), cwd=PROJECT
-        )
-        if process.wait(timeout=_START_S) != 0:
-            msg = f"`{' '.join(command[2:])}` ended with exit code {process.returncode}"
-            raise UnavailableError(msg, where="up", remedy=f"read {log}")
+    command = [sys.executable, "-m", "apps.registration", *([notify] if notify else [])]
+    variables = environment(settings, parts)
+    process = _spawn(command, settings, log=log, variables=variables, cwd=PROJECT)
+    if process.wait(timeout=_REGISTER_S) != 0:
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        msg = f"Prefect could not be set up: {' '.join(last)}"
+        raise UnavailableError(msg, where="up", remedy=f"read {log}")
 
 
 def _start_worker(settings: Settings, parts: Mapping[str, Part], logs: Path) -> Part:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
+    command += ["--limit", "3"]  # the pool's own limit counts what the server knows, a moment late
     variables = {**environment(settings, parts), "PREFECT_WORKER_QUERY_SECONDS": "2"}
     process = _spawn(command, settings, log=logs / "worker.log", variables=variables, cwd=PROJECT)
     return _part("worker", process, logs / "worker.log")

@@ -102,6 +102,7 @@ class Training:
             timeout=0,
             as_subflow=False,
             idempotency_key=f"{self.run}:{self._attempt()}",
+            work_queue_name=self.ask.job.priority.value,
         )
         return {"run": self.run, "flow_run_id": str(flow_run.id), "state": "submitted"}
 

@@ -1,5 +1,7 @@
 """`lowtide up | down | status`: the local stack."""
 
+from typing import Annotated
+
 import typer
 
 from apps.cli.options import Json
@@ -12,7 +14,16 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def up(*, json: Json = False) -> None:
+def up(
+    *,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            help="A saved notification block of Prefect, as slack-webhook/team: it tells a person."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Start Prefect, MLflow and a worker, as far as they do not run; safe to repeat."""
     from apps import stack  # noqa: PLC0415
     from apps.books import prepare_ledger  # noqa: PLC0415
@@ -22,7 +33,7 @@ def up(*, json: Json = False) -> None:
     settings = Settings()
     settings.home.mkdir(parents=True, exist_ok=True)
     prepare_ledger(settings, say=notice)
-    parts = stack.up(settings, say=notice)
+    parts = stack.up(settings, say=notice, notify=notify)
     if json:
         emit("up", {"parts": [part.document() for part in parts.values()]})
         return
