@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
 from blocks.ledger.engine import Stored
-from blocks.ledger.hold_rows import purse_of
+from blocks.ledger.hold_rows import hold_by_key, purse_of
 from blocks.ledger.legs import lock_leg
 from blocks.ledger.posting import (
     Author,
@@ -22,6 +22,7 @@ from blocks.ledger.posting import (
     period_at,
     post,
 )
+from blocks.ledger.prepared import Prepared
 from blocks.ledger.schema import HOLD, JOURNAL, LEG
 from lowtide.errors import BadInputError
 from lowtide.ledger.records import Charge, LineKind, Stretch
@@ -60,7 +61,7 @@ def open_bill(
         BadInputError: there is no such leg.
     """
     row = lock_leg(connection, run, leg)
-    hold = connection.execute(_HOLD, {"asked_hold": row.hold}).one()
+    hold = hold_by_key(connection, row.hold)
     books = lock_books(connection, hold.path)
     return Bill(leg=row, hold=hold, books=books, price_version=price_version, measured=measured)
 
@@ -106,8 +107,8 @@ def book_pieces(
         "charged_micro_usd": leg.charged_micro_usd + total,
         "metered_until_us": until_us,
     }
-    connection.execute(_PAY, {"asked_hold": bill.hold.key, **paid})
-    connection.execute(_METER, {"asked_run": leg.run, "asked_leg": leg.leg, **metered})
+    _PAY.run(connection, {"asked_hold": bill.hold.key, **paid})
+    _METER.run(connection, {"asked_run": leg.run, "asked_leg": leg.leg, **metered})
     return Charge(
         run=leg.run,
         leg=leg.leg,
@@ -148,7 +149,7 @@ def settle_leg(
         connection, bill, moves, kind=LineKind.CORRECTION, author=author, first_part=1
     )
     settled = {"settled_us": to_us(author.at), "measured": bill.measured}
-    connection.execute(_METER, {"asked_run": leg.run, "asked_leg": leg.leg, **settled})
+    _SETTLE.run(connection, {"asked_run": leg.run, "asked_leg": leg.leg, **settled})
     return changed
 
 
@@ -276,13 +277,17 @@ def _differences(connection: Connection, bill: Bill, known: Sequence[Piece]) -> 
     )
 
 
-_HOLD = select(HOLD).where(HOLD.c.key == bindparam("asked_hold"))
 _CHARGED = select(JOURNAL).where(
     JOURNAL.c.run == bindparam("asked_run"),
     JOURNAL.c.leg == bindparam("asked_leg"),
     JOURNAL.c.used_from_us.is_not(None),
 )
-_PAY = update(HOLD).where(HOLD.c.key == bindparam("asked_hold"))
-_METER = update(LEG).where(
+_PAY = Prepared(
+    update(HOLD).where(HOLD.c.key == bindparam("asked_hold")),
+    columns=["charged_micro_usd", "overdraft_micro_usd", "released_micro_usd"],
+)
+_ONE_LEG = update(LEG).where(
     LEG.c.run == bindparam("asked_run"), LEG.c.leg == bindparam("asked_leg")
 )
+_METER = Prepared(_ONE_LEG, columns=["charged_micro_usd", "metered_until_us"])
+_SETTLE = Prepared(_ONE_LEG, columns=["settled_us", "measured"])

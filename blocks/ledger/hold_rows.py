@@ -5,6 +5,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from blocks.ledger.convert import from_us, from_us_if, to_us
 from blocks.ledger.engine import Stored
 from blocks.ledger.posting import Author, Line, levels_at, lock_books, post
+from blocks.ledger.prepared import Prepared
 from blocks.ledger.schema import HOLD
 from lowtide.errors import ConflictError
 from lowtide.ledger.records import Hold, HoldEnding, LineKind
@@ -14,12 +15,12 @@ from lowtide.money import from_micro
 
 def open_hold(connection: Connection, run: str) -> Stored | None:
     """Return a run's open hold, if it has one."""
-    return connection.execute(_OPEN, {"asked_run": run}).one_or_none()
+    return _OPEN.first(connection, {"asked_run": run})
 
 
 def hold_by_key(connection: Connection, key: str) -> Stored:
     """Return the hold that was taken under a key."""
-    return connection.execute(_BY_KEY, {"asked_key": key}).one()
+    return _BY_KEY.one(connection, {"asked_key": key})
 
 
 def newest_hold(connection: Connection, run: str) -> Stored:
@@ -28,7 +29,7 @@ def newest_hold(connection: Connection, run: str) -> Stored:
     Raises:
         ConflictError: it never had one.
     """
-    row = connection.execute(_NEWEST, {"asked_run": run}).first()
+    row = _NEWEST.first(connection, {"asked_run": run})
     if row is None:
         msg = "the run never held money"
         raise ConflictError(msg, where=f"run {run!r}", remedy="hold money first")
@@ -91,9 +92,11 @@ def hold_record(row: Stored) -> Hold:
     )
 
 
-_BY_KEY = select(HOLD).where(HOLD.c.key == bindparam("asked_key"))
-_OPEN = select(HOLD).where(HOLD.c.run == bindparam("asked_run"), HOLD.c.ended_us.is_(None))
-_NEWEST = (
+_BY_KEY = Prepared(select(HOLD).where(HOLD.c.key == bindparam("asked_key")))
+_OPEN = Prepared(
+    select(HOLD).where(HOLD.c.run == bindparam("asked_run"), HOLD.c.ended_us.is_(None))
+)
+_NEWEST = Prepared(
     select(HOLD)
     .where(HOLD.c.run == bindparam("asked_run"))
     .order_by(HOLD.c.ended_us.is_(None).desc(), HOLD.c.opened_us.desc(), HOLD.c.key)

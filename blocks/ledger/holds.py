@@ -18,6 +18,7 @@ from blocks.ledger.hold_rows import (
     open_hold,
 )
 from blocks.ledger.posting import Author, Book, Line, levels_at, lines_of, lock_books, post
+from blocks.ledger.prepared import Prepared
 from blocks.ledger.runs import lock_run, no_such_run
 from blocks.ledger.schema import BUDGET, HOLD, LEG, LIFT, RUN
 from blocks.ledger.tree import no_such_budget
@@ -96,7 +97,7 @@ class Holds(Store):
             "price_version": price_version,
             "opened_us": to_us(now),
         }
-        taken = connection.execute(_TAKE, row).one()
+        taken = _TAKE.one(connection, row)
         line = Line(
             kind=LineKind.HOLD, amount=amount, held=amount, run=run, price_version=price_version
         )
@@ -256,10 +257,13 @@ class Holds(Store):
         return tuple(hold_record(row) for row in connection.execute(statement))
 
 
-_TAKE = insert(HOLD).returning(*HOLD.c)
+_TAKE = Prepared(
+    insert(HOLD).returning(*HOLD.c),
+    columns=[each.name for each in HOLD.c if each.name not in {"ended_us", "ending"}],
+)
 # The run is locked; what is joined to it may be older than the lock. That is found out later: a
 # moved budget when the books are locked, a second hold when it is inserted.
-_ASK = (
+_ASK = Prepared(
     select(RUN.c.run, BUDGET.c.path.label("budget_path"), HOLD.c.key, HOLD.c.amount_micro_usd)
     .select_from(RUN)
     .outerjoin(
@@ -269,7 +273,10 @@ _ASK = (
     .where(RUN.c.run == bindparam("asked_run"))
     .with_for_update(of=RUN)
 )
-_CHANGE = update(HOLD).where(HOLD.c.key == bindparam("asked_hold")).returning(*HOLD.c)
+_CHANGE = Prepared(
+    update(HOLD).where(HOLD.c.key == bindparam("asked_hold")).returning(*HOLD.c),
+    columns=["amount_micro_usd", "expires_us"],
+)
 _LIFTS = select(LIFT.c.budget, LIFT.c.amount_micro_usd).where(
     LIFT.c.run == bindparam("asked_run"), LIFT.c.expires_us > bindparam("now_us")
 )
@@ -280,7 +287,7 @@ _UNSETTLED = select(LEG.c.leg).where(
 
 def _lock_ask(connection: Connection, *, run: str, budget: str) -> Stored:
     asked = {"asked_run": run, "asked_budget": budget}
-    row = connection.execute(_ASK, asked).one_or_none()
+    row = _ASK.first(connection, asked)
     if row is None:
         raise no_such_run(run)
     return row
@@ -328,7 +335,7 @@ def _change(
 ) -> Stored:
     expires_us = hold.expires_us if expires_at is None else to_us(expires_at)
     changed = {"amount_micro_usd": total, "expires_us": expires_us}
-    return connection.execute(_CHANGE, {"asked_hold": hold.key, **changed}).one()
+    return _CHANGE.one(connection, {"asked_hold": hold.key, **changed})
 
 
 def _check_total(hold: Stored, total: int) -> None:

@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
-    Update,
     bindparam,
     insert,
     select,
@@ -22,7 +20,8 @@ from sqlalchemy import (
 )
 
 from blocks.ledger.convert import from_us, to_us
-from blocks.ledger.engine import Insert, Stored, insert_into
+from blocks.ledger.engine import Stored, insert_into
+from blocks.ledger.prepared import Prepared
 from blocks.ledger.schema import BALANCE, BUDGET, CROSSING, JOURNAL, POSTING
 from lowtide.errors import ConflictError
 from lowtide.ledger.budgets import Mode
@@ -78,7 +77,7 @@ def lines_of(connection: Connection, author: Author) -> Sequence[Stored]:
     Raises:
         ConflictError: something else was asked under the same key.
     """
-    rows = connection.execute(_LINES, {"asked_key": author.key}).all()
+    rows = _LINES.rows(connection, {"asked_key": author.key})
     if rows and rows[0].ask != author.ask:
         msg = "the same key came with another request"
         raise ConflictError(
@@ -97,7 +96,7 @@ def lock_books(connection: Connection, path: Sequence[str]) -> Sequence[Book]:
     Everybody locks in this order, so two writers can wait for each other only where a tree is
     being rearranged; the database then ends one of them, which starts again.
     """
-    return connection.execute(_books(len(path)), _names(path)).all()
+    return _books(len(path)).rows(connection, _names(path))
 
 
 def period_at(book: Book, at: datetime) -> Period:
@@ -107,8 +106,10 @@ def period_at(book: Book, at: datetime) -> Period:
 
 def levels_at(connection: Connection, books: Sequence[Book], *, at: datetime) -> tuple[Level, ...]:
     """Return how budgets stand in the period that a moment lies in, in their order."""
+    if not books:
+        return ()
     asked = {**_names([book.name for book in books]), "at_us": to_us(at)}
-    stored = {row.budget: row for row in connection.execute(_balances(len(books)), asked)}
+    stored = {row.budget: row for row in _balances(len(books)).rows(connection, asked)}
     return tuple(_level(book, stored.get(book.name), at=at) for book in books)
 
 
@@ -169,16 +170,16 @@ def _post(
     cells = [_cell(level, line) for level in levels]
     if line.held:
         names = _names([level.name for level in levels])
-        connection.execute(_move_held(len(levels)), {**names, "more_held": line.held})
+        _move_held(len(levels)).run(connection, {**names, "more_held": line.held})
     if line.charged or line.adjusted or any(level.fresh for level in levels):
         ends = [{"period_end_us": to_us(level.period.end)} for level in levels]
         rows = [{**cell, **end} for cell, end in zip(cells, ends, strict=True)]
-        connection.execute(_move_balances(connection.dialect.name), rows)
+        _move_balances(connection.dialect.name).run_each(connection, rows)
     written = _written(levels[-1].name, line, author=author, part=part)
-    number = connection.execute(_WRITE, written).scalar_one()
+    number = _WRITE.one(connection, written).id
     if line.held or line.charged or line.adjusted:
         postings = [{**cell, "line": number, "held_micro_usd": line.held} for cell in cells]
-        connection.execute(_POST, postings)
+        _POST.run_each(connection, postings)
     for level in levels:
         _note_crossings(connection, level, line, at=author.at)
 
@@ -193,13 +194,17 @@ def _moved(level: Level, line: Line) -> Level:
     )
 
 
-_LINES = select(JOURNAL).where(JOURNAL.c.key == bindparam("asked_key")).order_by(JOURNAL.c.part)
-_WRITE = insert(JOURNAL).returning(JOURNAL.c.id)
-_POST = insert(POSTING)
+_LINES = Prepared(
+    select(JOURNAL).where(JOURNAL.c.key == bindparam("asked_key")).order_by(JOURNAL.c.part)
+)
+_WRITE = Prepared(
+    insert(JOURNAL).returning(JOURNAL.c.id),
+    columns=[column.name for column in JOURNAL.c if column is not JOURNAL.c.id],
+)
+_POST = Prepared(insert(POSTING), columns=POSTING.c.keys())
 
 
-# A list of names has a parameter for each, and a statement for each length: the database then
-# meets the same few texts over and over, and SQLAlchemy has nothing to fill in.
+# A list of names has a value for each, and a statement for each length.
 def _names(names: Sequence[str]) -> dict[str, str]:
     return {f"name_{at}": name for at, name in enumerate(names)}
 
@@ -209,41 +214,40 @@ def _among(column: ColumnElement[str], length: int) -> ColumnElement[bool]:
 
 
 @cache
-def _books(length: int) -> Select[*tuple[Any, ...]]:
+def _books(length: int) -> Prepared:
     among = select(BUDGET).where(_among(BUDGET.c.name, length))
-    return among.order_by(BUDGET.c.depth, BUDGET.c.name).with_for_update()
+    return Prepared(among.order_by(BUDGET.c.depth, BUDGET.c.name).with_for_update())
 
 
 @cache
-def _balances(length: int) -> Select[*tuple[Any, ...]]:
+def _balances(length: int) -> Prepared:
     # A budget whose period was changed may have two rows for one moment; the later start is meant.
-    return (
-        select(BALANCE)
-        .where(
-            _among(BALANCE.c.budget, length),
-            BALANCE.c.period_start_us <= bindparam("at_us"),
-            BALANCE.c.period_end_us > bindparam("at_us"),
-        )
-        .order_by(BALANCE.c.period_start_us)
+    at = select(BALANCE).where(
+        _among(BALANCE.c.budget, length),
+        BALANCE.c.period_start_us <= bindparam("at_us"),
+        BALANCE.c.period_end_us > bindparam("at_us"),
     )
+    return Prepared(at.order_by(BALANCE.c.period_start_us))
 
 
 @cache
-def _move_held(length: int) -> Update:
+def _move_held(length: int) -> Prepared:
     more = BUDGET.c.held_micro_usd + bindparam("more_held")
-    return update(BUDGET).where(_among(BUDGET.c.name, length)).values(held_micro_usd=more)
+    among = update(BUDGET).where(_among(BUDGET.c.name, length))
+    return Prepared(among.values(held_micro_usd=more))
 
 
 @cache
-def _move_balances(dialect: str) -> Insert:
+def _move_balances(dialect: str) -> Prepared:
+    columns = ["budget", "period_start_us", "period_end_us", *_MOVED]
     statement = insert_into(dialect, BALANCE)
-    moved = {
-        name: BALANCE.c[name] + statement.excluded[name]
-        for name in ("charged_micro_usd", "adjusted_micro_usd")
-    }
-    return statement.on_conflict_do_update(
-        index_elements=[BALANCE.c.budget, BALANCE.c.period_start_us], set_=moved
-    )
+    moved = {name: BALANCE.c[name] + statement.excluded[name] for name in _MOVED}
+    key = [BALANCE.c.budget, BALANCE.c.period_start_us]
+    upsert = statement.on_conflict_do_update(index_elements=key, set_=moved)
+    return Prepared(upsert, columns=columns)
+
+
+_MOVED = ("charged_micro_usd", "adjusted_micro_usd")
 
 
 def _cell(level: Level, line: Line) -> dict[str, Any]:

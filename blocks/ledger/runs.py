@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, select, true, updat
 
 from blocks.ledger.convert import from_us, from_us_if, to_us
 from blocks.ledger.engine import Store, Stored, insert_into, reads, writes
+from blocks.ledger.prepared import Prepared
 from blocks.ledger.schema import EVENT, RUN
 from lowtide.errors import BadInputError, KeyReusedError, StaleOwnerError
 from lowtide.ledger.records import UNFINISHED, Event, Lease, LeaseHeld, RunRow, RunState
@@ -294,7 +295,7 @@ def lock_run(connection: Connection, run: str) -> Stored:
     Raises:
         BadInputError: there is no such run.
     """
-    row = connection.execute(_LOCK, {"asked_run": run}).one_or_none()
+    row = _LOCK.first(connection, {"asked_run": run})
     if row is None:
         raise no_such_run(run)
     return row
@@ -325,7 +326,7 @@ def check_lease(connection: Connection, lease: Lease) -> None:
         )
 
 
-_LOCK = (
+_LOCK = Prepared(
     select(RUN.c.run, RUN.c.mlflow_run_id, RUN.c.owner, RUN.c.fencing, RUN.c.lease_expires_us)
     .where(RUN.c.run == bindparam("asked_run"))
     .with_for_update()
