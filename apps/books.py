@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from apps.files import read_yaml
 from blocks.ledger import Books
-from blocks.price_books import book_at
 from blocks.settings import Settings
 from lowtide.errors import BadInputError
-from lowtide.job import TrainingJob
-from lowtide.ledger.budgets import parse_budgets
 from lowtide.ledger.states import BudgetState
-from lowtide.prices import PriceBook
+
+if TYPE_CHECKING:
+    from lowtide.job import TrainingJob
+    from lowtide.prices import PriceBook
 
 
 def prepare_ledger(settings: Settings, *, say: Callable[[str], None]) -> Books:
@@ -28,6 +28,9 @@ def prepare_ledger(settings: Settings, *, say: Callable[[str], None]) -> Books:
     ledger.migrate()
     now = datetime.now(UTC)
     if not ledger.budgets(now):
+        from apps.files import read_yaml  # noqa: PLC0415 - only the first time
+        from lowtide.ledger.budgets import parse_budgets  # noqa: PLC0415
+
         tree = parse_budgets(read_yaml(settings.budgets), source=str(settings.budgets))
         ledger.set_budgets(tree, actor="up", reason="first budgets", now=now)
         say(f"budgets set from {settings.budgets}")
@@ -51,12 +54,14 @@ def open_ledger(settings: Settings) -> Books:
 _opened: dict[str, Books] = {}
 
 
-def price_book(settings: Settings) -> PriceBook:
+def price_book(settings: Settings) -> "PriceBook":
     """Return the price book that the settings name, read without Prefect where it is a file."""
     if settings.prices.startswith("configmap:"):
         from blocks.world import open_prices  # noqa: PLC0415 - imports Prefect
 
         return open_prices(settings).book()
+    from blocks.price_books import book_at  # noqa: PLC0415 - not every command has prices
+
     return book_at(settings.prices)
 
 
@@ -82,7 +87,7 @@ def budget_states(name: str | None) -> tuple[BudgetState, ...]:
     return found
 
 
-def check_job(job: TrainingJob, *, settings: Settings, ledger: Books) -> None:
+def check_job(job: "TrainingJob", *, settings: Settings, ledger: Books) -> None:
     """Refuse a job that names a flavor or a budget that does not exist.
 
     Raises:

@@ -21,6 +21,7 @@ from pydantic import (
 from lowtide.documents import Amount, Count, Part, Seconds, explain, refuse
 from lowtide.errors import BadInputError
 from lowtide.identity import digest
+from lowtide.policy_names import PolicyName
 
 _Name: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")
@@ -53,16 +54,6 @@ class CapacityAsk(StrEnum):
     ON_DEMAND = "on-demand"
     SPOT = "spot"
     ANY = "any"
-
-
-class PolicyName(StrEnum):
-    """The rule that decides when to run and on what."""
-
-    RUN_NOW = "run-now"
-    OFF_PEAK = "off-peak"
-    GREEDY = "greedy"
-    UNIFORM_PROGRESS = "uniform-progress"
-    ADAPTIVE = "adaptive"
 
 
 class OnRefusal(StrEnum):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from apps.cli.options import Json
-from lowtide.job import PolicyName
+from lowtide.policy_names import PolicyName
 
 _HOUR_S = 3600.0
 

@@ -13,7 +13,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Set, show and adjust budgets; read the journal.")
     group.command("set")(set_)
     group.command()(show)
-    group.command()(adjust)
+    # A negative amount is no option.
+    group.command(context_settings={"ignore_unknown_options": True})(adjust)
     group.command()(journal)
     app.add_typer(group, name="budget")
 
@@ -83,6 +84,7 @@ def adjust(
     """Change this period's limit of one budget, by an amount, with a reason."""
     from datetime import UTC, datetime  # noqa: PLC0415
     from uuid import uuid4  # noqa: PLC0415
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
 
     from apps.books import open_ledger  # noqa: PLC0415
     from apps.output import emit  # noqa: PLC0415
@@ -100,7 +102,9 @@ def adjust(
     if json:
         emit("budget-show", {"budgets": [state.document()]})
     else:
-        print(f"{state.name}: limit {show_usd(state.limit_usd)} until {state.period.end:%Y-%m-%d}")
+        ends = state.period.end.astimezone(ZoneInfo(state.zone))
+        until = f"until {ends:%Y-%m-%d %H:%M} {state.zone}"
+        print(f"{state.name}: limit {show_usd(state.limit_usd)} {until}")
 
 
 def journal(

@@ -1,20 +1,9 @@
-"""Bring a database to the tables that this code knows, with Alembic, from code.
-
-Almost always it has them already. Then Alembic is not even imported: that takes a command line
-longer than its answer, and its transaction would have to wait for whoever writes.
-"""
-
-from pathlib import Path
+"""Bring a database to the tables that this code knows."""
 
 from sqlalchemy import Connection, text
 
 from blocks.ledger.engine import Store, lock_schema, prepare, reads, writes
-from lowtide.errors import BadInputError
-
-NEWEST = "0001"
-"""The newest revision under `migrations/versions`."""
-_SCRIPTS = Path(__file__).with_name("migrations")
-_TABLE = "alembic_version"
+from blocks.ledger.schema import REVISION
 
 
 class Migrations(Store):
@@ -23,7 +12,8 @@ class Migrations(Store):
     def migrate(self) -> str:
         """Bring the database to the newest tables that this code knows.
 
-        Two callers at once are one after the other; the second finds nothing to do.
+        Two callers at once are one after the other; the second finds nothing to do. Where there is
+        nothing to do, nobody waits: looking takes no lock.
 
         Returns:
             The revision that the database is at.
@@ -33,41 +23,17 @@ class Migrations(Store):
             UnavailableError: it does not answer.
         """
         prepare(self.address)
-        return NEWEST if self._revision() == NEWEST else self._upgrade()
+        return REVISION if self._revision() == REVISION else self._upgrade()
 
     @reads
     def _revision(self, connection: Connection) -> str | None:
-        if not connection.dialect.has_table(connection, _TABLE):
+        if not connection.dialect.has_table(connection, "alembic_version"):
             return None
-        found = connection.execute(text(f"SELECT version_num FROM {_TABLE}"))  # noqa: S608 - a constant
-        return found.scalar_one_or_none()
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
     @writes
     def _upgrade(self, connection: Connection) -> str:
-        from alembic import command  # noqa: PLC0415 - takes a fifth of a command's time
-        from alembic.config import Config  # noqa: PLC0415
-        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
-        from alembic.util import CommandError  # noqa: PLC0415
+        from blocks.ledger.upgrade import upgrade  # noqa: PLC0415 - imports Alembic
 
         lock_schema(connection)
-        config = Config()
-        config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        scripts = ScriptDirectory.from_config(config)
-        head = str(scripts.get_current_head())
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None:
-            try:
-                scripts.get_revision(current)
-            except CommandError:
-                msg = "the database is newer than this code"
-                raise BadInputError(
-                    msg,
-                    where="ledger",
-                    expected=f"revision {head} or older",
-                    got=f"revision {current}",
-                    remedy="install the newer lowtide; nothing was changed",
-                ) from None
-        command.upgrade(config, "head")
-        return head
+        return upgrade(connection)

@@ -24,6 +24,9 @@ from sqlalchemy import (
     text,
 )
 
+REVISION = "0001"
+"""The newest migration, which makes these tables."""
+
 METADATA = MetaData()
 APPEND_ONLY = ("journal", "posting", "event")
 

@@ -1,6 +1,7 @@
 """The commands that ask before spending: check, compare, budget, schema."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,22 @@ def test_a_schema_that_there_is_not_is_bad_input(capsys: pytest.CaptureFixture[s
 
     assert code == 2
     assert "one of job" in capsys.readouterr().err
+
+
+def test_a_limit_is_lowered_by_a_negative_amount(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = answer(capsys, "budget", "adjust", "research", "-5", "--reason", "less")
+
+    assert code == 0
+    assert found["budgets"][0]["limit_usd"] == "95.000000"
+    assert found["budgets"][0]["adjusted_usd"] == "-5.000000"
+
+
+def test_an_adjustment_says_until_when_in_the_budgets_own_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["budget", "adjust", "research", "5", "--reason", "conference"]) == 0
+
+    told = capsys.readouterr().out
+    assert re.fullmatch(
+        r"research: limit \$105.00 until \d{4}-\d\d-01 00:00 Europe/Berlin\n", told
+    )

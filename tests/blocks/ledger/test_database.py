@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from blocks.ledger import Books
 from blocks.ledger.engine import parse_url, refuse_network_file_system
-from blocks.ledger.schema import APPEND_ONLY, METADATA
+from blocks.ledger.schema import APPEND_ONLY, METADATA, REVISION
 from lowtide.errors import BadInputError, UnavailableError
 from tests.blocks.ledger.acts import NOON, held, open_run, set_tree
 from tests.blocks.ledger.postgres import Server
@@ -23,9 +23,20 @@ TEAM = {"name": "team", "limit_usd": 10}
 def test_migrating_twice_changes_nothing(empty_url: str) -> None:
     books = Books(empty_url)
 
-    assert books.migrate() == books.migrate() == "0001"
+    assert books.migrate() == books.migrate() == REVISION
     set_tree(books, TEAM)
     books.close()
+
+
+def test_who_finds_the_newest_tables_does_not_wait_for_a_writer(books: Books) -> None:
+    set_tree(books, TEAM)
+    other = Books(books.url)
+
+    with books._writer.begin() as connection:
+        connection.execute(text("UPDATE budget SET held_micro_usd = 1"))
+
+        assert other.migrate() == REVISION
+    other.close()
 
 
 def test_two_who_migrate_at_once_both_succeed(empty_url: str) -> None:
@@ -37,7 +48,7 @@ def test_two_who_migrate_at_once_both_succeed(empty_url: str) -> None:
             books.close()
 
     with ThreadPoolExecutor(max_workers=4) as threads:
-        assert set(threads.map(migrate, range(4))) == {"0001"}
+        assert set(threads.map(migrate, range(4))) == {REVISION}
 
 
 def test_one_who_finds_another_at_the_first_write_waits_for_it(tmp_path: Path) -> None:
@@ -54,7 +65,7 @@ def test_one_who_finds_another_at_the_first_write_waits_for_it(tmp_path: Path) -
         other.close()
 
         assert waiting == {migration}
-        assert migration.result() == "0001"
+        assert migration.result() == REVISION
     books.close()
 
 
