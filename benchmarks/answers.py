@@ -53,7 +53,7 @@ CONFIGS = 1_000
 LLM = "examples/llm/job.yaml"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "check": ("check", "--budget", "5", "--job", LLM),
-    "plan": ("plan", LLM),
+    "plan": ("plan", "examples/digits/job.yaml"),
     "report": ("report",),
     "budget": ("budget", "show"),
     "compare": ("compare", '[{"epochs": 2}, {"epochs": 2, "batch_size": 128}]', "--job", LLM),

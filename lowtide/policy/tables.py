@@ -17,7 +17,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from lowtide.policy.zone import AGES_S, MEMORY_S, SHARES, Zone, age_class, share_class
 
@@ -144,6 +143,8 @@ class _Programme:
     """
 
     def __init__(self, question: Question) -> None:
+        from scipy.sparse import csr_array  # noqa: PLC0415 - most plans need no table
+
         self._slack = np.arange(question.slack_slots + 1)
         self._lost = question.changeover_slots
         chance = _chances(question.zone, question.slot_s)
