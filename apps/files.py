@@ -1,5 +1,6 @@
 """Reads what a caller names: a job file, or a job's name, with `--set` changes on top."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ import yaml
 from blocks.settings import Settings
 from blocks.yaml_files import load_yaml
 from lowtide.errors import BadInputError
+from lowtide.identity import RUN_ID_PATTERN
 from lowtide.job import TrainingJob, parse_job
 
 _SHOWN_MAX = 80
@@ -18,7 +20,8 @@ def read_job(named: str | None, *, changes: Sequence[str] = (), settings: Settin
     """Read the job that a caller means.
 
     Args:
-        named: A file, or the name of a job found in the jobs folder; None: the default job.
+        named: A file, the name of a job found in the jobs folder, or a run's id: the job that it
+            was a run of, as it was then; None: the default job.
         changes: `key.path=value` pairs that win over the file; values are read as YAML.
         settings: Where job files are.
 
@@ -28,13 +31,12 @@ def read_job(named: str | None, *, changes: Sequence[str] = (), settings: Settin
     Raises:
         BadInputError: no such file, no YAML, or no job.
     """
-    path = _find(named, settings)
-    document = read_yaml(path)
+    document, source = _meant(named, settings)
     for change in changes:
         document = _changed(document, change)
     if isinstance(document, Mapping):
         document = {"where": settings.where.value, **cast("Mapping[str, Any]", document)}
-    return parse_job(document, source=str(path))
+    return parse_job(document, source=source)
 
 
 def read_yaml(path: Path) -> object:
@@ -95,6 +97,17 @@ def job_path(named: str, *, settings: Settings) -> Path:
         )
     folder = settings.jobs / named
     return folder / "job.yaml" if folder.is_dir() else folder.with_suffix(".yaml")
+
+
+def _meant(named: str | None, settings: Settings) -> tuple[object, str]:
+    """Return the document that a caller names, and what to call it in messages."""
+    if named is not None and re.match(RUN_ID_PATTERN, named):
+        from apps.answers import find_run  # noqa: PLC0415 - only a run's id needs the books
+        from apps.books import open_ledger  # noqa: PLC0415
+
+        return dict(find_run(open_ledger(settings), named).job), f"the job of {named}"
+    path = _find(named, settings)
+    return read_yaml(path), str(path)
 
 
 def _find(named: str | None, settings: Settings) -> Path:

@@ -8,7 +8,8 @@ Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output.")
 ]
 Job: TypeAlias = Annotated[
-    str | None, typer.Argument(help="A job file, or the name of a job; default: the digits job.")
+    str | None,
+    typer.Argument(help="A job file, a job's name, or a run's id; default: the digits job."),
 ]
 Set: TypeAlias = Annotated[
     list[str],

@@ -1,5 +1,6 @@
 """A run under advice: the facts that several kinds of advice share, and what a proposal is."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,7 @@ import numpy as np
 from lowtide.advice import AdviceKind
 from lowtide.early_stopping import UNTRUSTED
 from lowtide.forecast import PastRun
+from lowtide.identity import RUN_ID_PATTERN
 from lowtide.prices import PriceBook
 from lowtide.progress import Fault
 from lowtide.recommend.record import RunRecord
@@ -135,7 +137,7 @@ class Case:
         return values if whole else None
 
     def command(self, **changes: object) -> str:
-        """Return the command that trains the job again with other keys.
+        """Return the command that trains the very job of the run again, with other keys.
 
         A run whose program nobody told needs a job file first.
         """
@@ -144,4 +146,10 @@ class Case:
             wanted = f" with {', '.join(pairs)}" if pairs else ""
             return f"write a job file for it{wanted}, then lowtide train FILE"
         sets = "".join(f" --set {pair}" for pair in pairs)
-        return f"lowtide train {self.record.job.name}{sets}"
+        return f"lowtide train {self.named}{sets}"
+
+    @property
+    def named(self) -> str:
+        """What to call the job: by the run, whose job may differ from any file; else by name."""
+        run = self.record.run
+        return run if re.match(RUN_ID_PATTERN, run) else self.record.job.name

@@ -25,7 +25,7 @@ def test_a_half_idle_gpu_and_low_noise_ask_for_a_doubled_batch() -> None:
     assert item.evidence["examples_ratio"] == pytest.approx(1.0099, abs=1e-4)
     assert item.saving_pct == pytest.approx(100 * (1 - 0.75 * 1.0099), abs=0.1)
     assert item.confidence == "medium"
-    assert item.action == "lowtide train digits --set batch_size=128"
+    assert item.action == "lowtide train r-000000000001 --set batch_size=128"
 
 
 def test_without_a_noise_scale_it_says_throughput_only() -> None:

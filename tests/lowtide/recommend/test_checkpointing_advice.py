@@ -32,7 +32,7 @@ def test_an_hour_between_cheap_saves_is_too_long_on_spot() -> None:
     )
     assert item.evidence["time_per_work"] > item.evidence["best_time_per_work"]
     assert 0 == item.saving_usd.p10 < item.saving_usd.p50 < item.saving_usd.p90
-    assert item.action == "lowtide train digits --set checkpoint.interval=auto"
+    assert item.action == "lowtide train r-000000000001 --set checkpoint.interval=auto"
 
 
 @pytest.mark.parametrize(

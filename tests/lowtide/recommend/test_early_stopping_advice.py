@@ -25,7 +25,7 @@ def test_sixty_epochs_of_which_twenty_trained_save_the_rest() -> None:
     assert item.saving_usd.p50 == Decimal("0.145833")
     assert item.saving_usd.p10 < item.saving_usd.p50 < item.saving_usd.p90
     assert item.action == (
-        "lowtide train digits --set early_stopping.patience=5 --set early_stopping.min_delta=0.004"
+        "lowtide train r-000000000001 --set early_stopping.patience=5 --set early_stopping.min_delta=0.004"
     )
     assert "epoch 20 of 60" in item.description
 

@@ -34,7 +34,7 @@ def test_what_was_asked_and_not_used_is_priced() -> None:
 
     assert item.saving_usd.p50 == 4 * (Decimal("5.5") * Decimal("0.04") + 9 * Decimal("0.005"))
     assert item.action == (
-        "lowtide train digits --set resources.cpus=2.5 --set resources.memory_gib=7"
+        "lowtide train r-000000000001 --set resources.cpus=2.5 --set resources.memory_gib=7"
     )
 
 

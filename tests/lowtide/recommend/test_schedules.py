@@ -24,7 +24,7 @@ def test_off_peak_halves_a_run_by_day() -> None:
     assert item.saving_pct == 50.0
     assert item.confidence == "high"
     assert item.evidence["start"] == NOON + timedelta(hours=10)
-    assert item.action == "lowtide train digits --set policy=off-peak"
+    assert item.action == "lowtide train r-000000000001 --set policy=off-peak"
     assert "in one stretch" in item.description
 
 
@@ -68,7 +68,7 @@ def test_spot_saves_its_price_less_what_interruptions_cost() -> None:
     assert item.saving_usd.p10 == Decimal("0.70") - Decimal("0.0375")
     assert item.evidence["interruptions"] == pytest.approx(0.0513, abs=1e-4)
     assert item.saving_usd.p50 == pytest.approx(Decimal("0.6981"), abs=Decimal("0.0001"))
-    assert item.action == "lowtide train digits --set capacity=spot"
+    assert item.action == "lowtide train r-000000000001 --set capacity=spot"
 
 
 def test_spot_that_would_not_save_is_not_told() -> None:
@@ -116,7 +116,7 @@ def test_urgent_that_never_waited_is_paid_for_nothing() -> None:
 
     assert item.saving_usd.p50 == Decimal("0.50")
     assert item.saving_pct == pytest.approx(33.3)
-    assert item.action == "lowtide train digits --set priority=normal"
+    assert item.action == "lowtide train r-000000000001 --set priority=normal"
 
 
 @pytest.mark.parametrize(
