@@ -283,3 +283,26 @@ def artifacts(client: SyncPrefectClient, run: FlowRun) -> list[str]:
         json={"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}},
     ).json()
     return [str(artifact["type"]) for artifact in found]
+
+
+@pytest.mark.stack
+@pytest.mark.slow
+@pytest.mark.timeout(540)
+def test_the_documented_example_runs_as_it_is_written(
+    stack: Settings, client: SyncPrefectClient
+) -> None:
+    text = (PROJECT / "docs" / "prefect.md").read_text(encoding="utf-8")
+    example = text.split("```python\n")[1].split("```")[0]
+    key = f"documented-{time.time_ns()}"
+    assert example.count("a name of your own: the same key is the same run") == 1
+    example = example.replace("a name of your own: the same key is the same run", key)
+    names: dict[str, Any] = {}
+
+    exec(compile(example, "docs/prefect.md", "exec"), names)  # noqa: S102 - our own document
+
+    books = Books(url=stack.ledger_address)
+    row = books.run(run_id(key))
+    books.close()
+    assert row is not None
+    assert row.state.value == "completed"
+    assert client.read_flow_run(names["flow_run"].id).state_name == "Completed"
