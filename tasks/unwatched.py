@@ -144,7 +144,7 @@ def _open_in_tracking(world: World) -> Iterator[Found]:
     }
     for row in ended:
         if row.mlflow_run_id in left_open:
-            status = MLFLOW_STATUS[row.state.value]
+            status = MLFLOW_STATUS.get(row.state.value, "KILLED")
             world.tracking.end_run(row.mlflow_run_id, status=status, now=row.changed_at)
             yield Found(run=row.run, done=f"its MLflow run was left open; it is {status} now")
 

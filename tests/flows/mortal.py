@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import PrivateAttr
 from typing_extensions import override
 
+from blocks.ledger import Books
 from blocks.local.cluster import LocalCluster
 from blocks.settings import Settings
 from flows.train import train
@@ -55,15 +56,40 @@ class MortalCluster(LocalCluster):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class MortalBooks(Books):
+    """Books in whose middle the flow's process dies: after a hold, or before a note is written."""
+
+    def __init__(self, url: str, *, place: str) -> None:
+        super().__init__(url)
+        self.place = place
+
+    @override
+    def hold(self, *args: Any, **named: Any) -> Any:
+        held = super().hold(*args, **named)
+        self._die_at("held")
+        return held
+
+    @override
+    def log(self, *args: Any, **named: Any) -> Any:
+        self._die_at(f"before-{named['kind']}")
+        return super().log(*args, **named)
+
+    def _die_at(self, place: str) -> None:
+        if place == self.place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     place, folder, ask = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     world = world_in(folder, Settings())
+    books = world.ledger
+    assert isinstance(books, Books)
     mortal = MortalCluster(home=folder / "legs")
     mortal._place = place
     mortal._ledger = world.ledger
     train(
         TrainAsk.model_validate_json(ask.read_text(encoding="utf-8")),
-        world.model_copy(update={"runner": mortal}),
+        world.model_copy(update={"runner": mortal, "ledger": MortalBooks(books.url, place=place)}),
     )
 
 

@@ -17,12 +17,17 @@ from tests.flows.jobs import digits
 
 pytestmark = pytest.mark.stack
 
+# Each of the seven tasks at least once.
 PLACES = {
+    "held": "in check_budget, after the money was held",
+    "before-decision": "in plan_run, before the decision was written down",
     "before-start": "after the leg was written down, before its process was started",
     "after-start": "after its process was started, before that was written down",
     "mid-epoch": "in the middle of an epoch",
     "ended": "after the training ended, before that was written down",
     "settled": "after the charge, before the leg was forgotten",
+    "before-recommendations": "in recommend, before they were written down",
+    "before-report": "in report, after the page was drawn",
 }
 
 
