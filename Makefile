@@ -79,4 +79,4 @@ cluster-down: setup ## Stop it, and leave no trace.
 system-deps: ## Install the Debian packages that fuller tests use (root only).
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql \
-	  containerd runc containernetworking-plugins busybox-static iproute2
+	  containerd runc containernetworking-plugins busybox-static iproute2 chromium

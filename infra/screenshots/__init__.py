@@ -1,0 +1,1 @@
+"""Pictures of the user interface for the documents, taken by a real browser."""
