@@ -1,5 +1,6 @@
-"""`lowtide budget`: set a tree of budgets, show them, adjust one, read the journal."""
+"""`lowtide budget`: set a tree of budgets, show them, adjust one, close a period, read the journal."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     group.command()(show)
     # A negative amount is no option.
     group.command(context_settings={"ignore_unknown_options": True})(adjust)
+    group.command()(close)
     group.command()(journal)
     app.add_typer(group, name="budget")
 
@@ -27,7 +29,7 @@ def set_(
     json: Json = False,
 ) -> None:
     """Apply a tree of budgets, all of it or nothing."""
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC  # noqa: PLC0415
 
     from apps.books import open_ledger  # noqa: PLC0415
     from apps.files import read_yaml  # noqa: PLC0415
@@ -82,7 +84,7 @@ def adjust(
     json: Json = False,
 ) -> None:
     """Change this period's limit of one budget, by an amount, with a reason."""
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC  # noqa: PLC0415
     from uuid import uuid4  # noqa: PLC0415
     from zoneinfo import ZoneInfo  # noqa: PLC0415
 
@@ -105,6 +107,40 @@ def adjust(
         ends = state.period.end.astimezone(ZoneInfo(state.zone))
         until = f"until {ends:%Y-%m-%d %H:%M} {state.zone}"
         print(f"{state.name}: limit {show_usd(state.limit_usd)} {until}")
+
+
+def close(
+    name: Annotated[str, typer.Argument(help="The budget.")],
+    *,
+    at: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="A day in the period; default: the last period."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the journal.")],
+    actor: Annotated[str, typer.Option(help="Who.")] = "command line",
+    json: Json = False,
+) -> None:
+    """Close a past period: later charges for it count in the current one; unused money rolls over."""
+    from datetime import UTC, timedelta  # noqa: PLC0415
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    from apps.books import budget_states, open_ledger  # noqa: PLC0415
+    from apps.output import emit  # noqa: PLC0415
+    from blocks.settings import Settings  # noqa: PLC0415
+    from lowtide.money import show_usd  # noqa: PLC0415
+
+    (state,) = budget_states(name)
+    zone = ZoneInfo(state.zone)
+    moment = state.period.start - timedelta(seconds=1) if at is None else at.replace(tzinfo=zone)
+    closed = open_ledger(Settings()).close_period(
+        budget=name, at=moment, actor=actor, reason=reason, now=datetime.now(UTC)
+    )
+    if json:
+        emit("budget-show", {"budgets": [closed.document()]})
+        return
+    days = f"{closed.period.start.astimezone(zone):%Y-%m-%d} to before "
+    days += f"{closed.period.end.astimezone(zone):%Y-%m-%d}"
+    print(f"{name}: closed {days}, charged {show_usd(closed.charged_usd)}")
 
 
 def journal(

@@ -3,14 +3,23 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, bindparam, select, true, update
+from sqlalchemy import Connection, bindparam, func, select, true, update
 
 from blocks.ledger.convert import to_us
 from blocks.ledger.engine import Store, Stored, insert_into, reads, writes
-from blocks.ledger.posting import Author, Book, Line, levels_at, lines_of, lock_books, post
+from blocks.ledger.posting import (
+    Author,
+    Book,
+    Line,
+    levels_at,
+    lines_of,
+    lock_books,
+    open_levels,
+    post,
+)
 from blocks.ledger.runs import lock_run
-from blocks.ledger.schema import BALANCE, CROSSING, LIFT
-from blocks.ledger.tree import crossing_of, no_such_budget, states_at
+from blocks.ledger.schema import BALANCE, CROSSING, JOURNAL, LIFT
+from blocks.ledger.tree import crossing_of, limit_key, no_such_budget, states_at
 from lowtide.errors import BadInputError
 from lowtide.ledger.records import LineKind
 from lowtide.ledger.rules import Level, whole_micro_usd
@@ -138,6 +147,10 @@ class Limits(Store):
         A charge that comes later for time in it goes to the period in which it comes. Closing a
         closed period changes nothing.
 
+        What the period left unused, up to the budget's `roll_over.max_usd`, raises the limit of
+        the next one, in the same transaction. It is final, since a closed period never changes;
+        money that was used in it and is charged later is paid from there.
+
         Args:
             connection: The transaction; callers leave it out.
             budget: The budget.
@@ -168,6 +181,7 @@ class Limits(Store):
             post(connection, [level], [line], author=author)
             closed = {"budget_": budget, "start_us": to_us(start), "closed_us": to_us(now)}
             connection.execute(_CLOSE, closed)
+            _roll_over(connection, book, level, author=author)
         return states_at(connection, [book], at=at)[0]
 
     @reads
@@ -249,6 +263,25 @@ def _check_ended(level: Level, now: datetime) -> None:
             got=f"one that ends {level.period.end.isoformat()}",
             remedy="close it when it has ended",
         )
+
+
+def _roll_over(connection: Connection, book: Book, level: Level, *, author: Author) -> None:
+    adjusted = level.limit_micro_usd - book.limit_micro_usd
+    unused = _limit_at(connection, book, level.period.end) + adjusted - level.charged_micro_usd
+    amount = min(max(unused, 0), book.rollover_micro_usd_max)
+    if amount:
+        levels = open_levels(connection, [book], at=level.period.end, now=author.at)
+        line = Line(kind=LineKind.ADJUST, amount=amount, adjusted=amount)
+        post(connection, levels, [line], author=author, first_part=1)
+
+
+def _limit_at(connection: Connection, book: Book, at: datetime) -> int:
+    """Return a budget's limit at a moment, from the lines that set it."""
+    keys = [limit_key(book.name, revision) for revision in range(1, book.revision + 1)]
+    lines = select(func.sum(JOURNAL.c.amount_micro_usd)).where(
+        JOURNAL.c.key.in_(keys), JOURNAL.c.at_us < to_us(at)
+    )
+    return int(connection.execute(lines).scalar_one() or 0)
 
 
 def _beyond_approval(book: Stored, amount: int) -> Refused:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration, which makes these tables."""
 
 METADATA = MetaData()
@@ -109,6 +109,7 @@ BUDGET = Table(
     Column("mode", Text, nullable=False),
     Column("thresholds", JSON, nullable=False),
     Column("approval_micro_usd_max", BigInteger, nullable=False),
+    Column("rollover_micro_usd_max", BigInteger, nullable=False, server_default=text("0")),
     Column("held_micro_usd", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("retired", Boolean, nullable=False),

@@ -97,6 +97,7 @@ def _wanted(budget: Budget, tree: BudgetTree) -> dict[str, Any]:
         "mode": budget.mode.value,
         "thresholds": list(budget.thresholds),
         "approval_micro_usd_max": to_micro(budget.approval_usd_max),
+        "rollover_micro_usd_max": to_micro(budget.rollover_usd_max),
     }
 
 
@@ -161,7 +162,7 @@ def _journal_limit(
     name, limit = wanted["name"], wanted["limit_micro_usd"]
     revision = 1 if row is None else row.revision + 1
     author = Author(
-        key=f"budget/{name}/{revision}",
+        key=limit_key(name, revision),
         ask=f"set budget {name!r} to {from_micro(limit)} USD",
         actor=actor,
         reason=reason,
@@ -217,6 +218,11 @@ def states_at(
         )
         for row, level in zip(rows, levels, strict=True)
     )
+
+
+def limit_key(budget: str, revision: int) -> str:
+    """Return the key of the line that a budget's n-th setting wrote."""
+    return f"budget/{budget}/{revision}"
 
 
 def no_such_budget(connection: Connection, budget: str) -> BadInputError:

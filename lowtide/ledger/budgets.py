@@ -57,6 +57,7 @@ class Budget:
         mode: What happens at the limit.
         thresholds: Percentages of the limit to report, rising.
         approval_usd_max: The most by which one approval may lift the limit; 0: no approval may.
+        rollover_usd_max: The most that a period, when it is closed, leaves to the next one.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Budget:
     mode: Mode = Mode.BLOCK
     thresholds: tuple[int, ...] = THRESHOLDS_PERCENT
     approval_usd_max: Decimal = Decimal(0)
+    rollover_usd_max: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +234,16 @@ class Approvals(Part):
     )
 
 
+class RollOver(Part):
+    """How much unused money goes to the next period."""
+
+    max_usd: _Usd = Field(
+        default=Decimal(0),
+        title="At most, USD",
+        description="The most that a closed period leaves to the next one; 0: nothing.",
+    )
+
+
 class BudgetEntry(Part):
     """One entry of a budget file."""
 
@@ -260,6 +272,11 @@ class BudgetEntry(Part):
         title="Approvals",
         description="How far a person may let a run go beyond the limit.",
     )
+    roll_over: RollOver = Field(
+        default_factory=RollOver,
+        title="Roll-over",
+        description="How much unused money goes to the next period when one is closed.",
+    )
     currency: Literal["USD"] = Field(
         default="USD", title="Currency", description="All money is in US dollars."
     )
@@ -275,4 +292,5 @@ class BudgetEntry(Part):
             mode=self.mode,
             thresholds=self.thresholds,
             approval_usd_max=self.approvals.max_usd,
+            rollover_usd_max=self.roll_over.max_usd,
         )

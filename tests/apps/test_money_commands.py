@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,23 @@ def test_a_limit_is_lowered_by_a_negative_amount(capsys: pytest.CaptureFixture[s
     assert code == 0
     assert found["budgets"][0]["limit_usd"] == "95.000000"
     assert found["budgets"][0]["adjusted_usd"] == "-5.000000"
+
+
+def test_a_period_is_closed_once_it_is_over_and_what_it_left_rolls_over(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    budgets = tmp_path / "budgets.yaml"
+    budgets.write_text("- {name: team, limit_usd: 5, roll_over: {max_usd: 2}}\n", encoding="utf-8")
+    assert run(["budget", "set", "--file", str(budgets)]) == 0
+    capsys.readouterr()
+
+    code, found = answer(capsys, "budget", "close", "team", "--reason", "month end")
+    assert (code, found["budgets"][0]["charged_usd"]) == (0, "0.000000")
+
+    today = datetime.now(UTC).date().isoformat()
+    code, found = answer(capsys, "budget", "close", "team", "--at", today, "--reason", "early")
+    assert code == 2
+    assert "has not ended yet" in found["error"]["message"]
 
 
 def test_an_adjustment_says_until_when_in_the_budgets_own_time(

@@ -28,10 +28,13 @@ class Limit:
     period: str
     zone: str
     blocks: bool
+    rolls_over: int = 0
     thresholds: tuple[int, ...] = (50, 80, 100)
     adjusted: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
     charged: dict[Key, int] = field(default_factory=lambda: defaultdict(int))
     closed: set[Key] = field(default_factory=set)
+    past: dict[datetime, int] = field(default_factory=dict)
+    """The limit from a moment on."""
 
     def key(self, at: datetime) -> Key:
         """Return which period a moment is in, from the local calendar."""
@@ -48,6 +51,22 @@ class Limit:
     def cap(self, now: datetime) -> int:
         """Return the limit of the current period."""
         return self.limit + self.adjusted[self.key(now)]
+
+    def close(self, at: datetime, *, now: datetime) -> None:
+        """Close the period of a moment; what it left goes to the next, or on where that is closed."""
+        key = self.key(at)
+        if key in self.closed:
+            return
+        self.closed.add(key)
+        after = at
+        while self.key(after) == key:
+            after += QUARTER
+        limit = next(
+            (self.past[moment] for moment in reversed(self.past) if self.key(moment) <= key), 0
+        )
+        unused = limit + self.adjusted[key] - self.charged[key]
+        taking = self.key(now) if self.key(after) in self.closed else self.key(after)
+        self.adjusted[taking] += min(max(unused, 0), self.rolls_over)
 
 
 @dataclass

@@ -274,6 +274,60 @@ def test_a_closed_period_stays_as_it_was(books: Books) -> None:
     assert books.check() == ()
 
 
+def close(books: Books, *, at: datetime, now: datetime) -> None:
+    books.close_period(budget="team", at=at, actor="ada", reason="the day is over", now=now)
+
+
+def test_what_a_closed_period_left_unused_raises_the_next_ones_limit_up_to_the_bound(
+    books: Books,
+) -> None:
+    set_tree(
+        books, {"name": "team", "limit_usd": 10, "period": "day", "roll_over": {"max_usd": 4}}
+    )
+    held(books, "r-1", 9)
+    open_leg(books, "r-1")
+    charge(books, "r-1", 7)
+    tomorrow, third_day = NOON + DAY, NOON + 2 * DAY
+
+    for _ in range(2):
+        close(books, at=NOON, now=tomorrow)
+    (second,) = books.budgets(tomorrow)
+    close(books, at=tomorrow, now=third_day)
+    (third,) = books.budgets(third_day)
+
+    assert (second.limit_usd, second.adjusted_usd) == (13, 3)
+    assert (third.limit_usd, third.adjusted_usd) == (14, 4)
+    line = books.journal()[-1]
+    assert (line.kind.value, line.amount_usd, line.actor) == ("adjust", 4, "ada")
+    assert books.check() == ()
+
+
+def test_unused_money_is_counted_from_the_limit_that_was_in_force_then(books: Books) -> None:
+    entry = {"name": "team", "period": "day", "roll_over": {"max_usd": 100}}
+    set_tree(books, {**entry, "limit_usd": 10})
+    tomorrow = NOON + DAY
+    set_tree(books, {**entry, "limit_usd": 50}, now=tomorrow)
+
+    close(books, at=NOON, now=tomorrow)
+
+    assert books.budgets(tomorrow)[0].limit_usd == 60
+
+
+def test_nothing_rolls_over_from_a_period_that_was_overrun_or_before_there_was_a_budget(
+    books: Books,
+) -> None:
+    set_tree(books, {"name": "team", "limit_usd": 1, "period": "day", "roll_over": {"max_usd": 9}})
+    held(books, "r-1", 1)
+    open_leg(books, "r-1")
+    charge(books, "r-1", 3)
+    tomorrow = NOON + DAY
+
+    close(books, at=NOON, now=tomorrow)
+    close(books, at=NOON - DAY, now=tomorrow)
+
+    assert books.budgets(tomorrow)[0].adjusted_usd == 0
+
+
 def test_a_period_that_runs_cannot_be_closed(books: Books) -> None:
     set_tree(books, ORG, TEAM)
 

@@ -33,7 +33,14 @@ T = TypeVar("T")
 
 BUDGETS: list[dict[str, Any]] = [
     {"name": "org", "period": "month", "zone": "UTC", "limit_usd": 30},
-    {"name": "a", "parent": "org", "period": "week", "zone": "Europe/Berlin", "limit_usd": 12},
+    {
+        "name": "a",
+        "parent": "org",
+        "period": "week",
+        "zone": "Europe/Berlin",
+        "limit_usd": 12,
+        "roll_over": {"max_usd": 5},
+    },
     {"name": "b", "parent": "org", "period": "day", "zone": "America/New_York", "limit_usd": 9},
     {"name": "b/x", "parent": "b", "period": "total", "limit_usd": 20, "mode": "warn"},
     {"name": "free", "period": "quarter", "limit_usd": 3, "mode": "observe"},
@@ -62,6 +69,8 @@ class Machine(RuleBasedStateMachine):
                 period=entry["period"],
                 zone=entry.get("zone", "UTC"),
                 blocks=entry.get("mode", "block") == "block",
+                rolls_over=entry.get("roll_over", {"max_usd": 0})["max_usd"] * 1_000_000,
+                past={NOON: entry["limit_usd"] * 1_000_000},
             )
             for entry in BUDGETS
         )
@@ -324,6 +333,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.do(lambda books: books.set_budgets(tree(*entries), **self.by()))
         limit.limit = wanted
+        limit.past[self.now] = wanted
         self.auditor.move_limit(name, now=self.now)
         assert self.books.set_budgets(tree(*entries), **self.by()) == ()
 
@@ -339,7 +349,8 @@ class Machine(RuleBasedStateMachine):
             return
         closed = self.do(lambda books: books.close_period(**ask))
         assert to_micro(closed.charged_usd) == limit.charged[limit.key(at)]
-        limit.closed.add(limit.key(at))
+        limit.close(at, now=self.now)
+        self.auditor.move_limit(name, now=self.now)
 
     @invariant()
     def every_balance_is_the_auditors(self) -> None:
