@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any, cast
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
 _FIGURE = re.compile(
@@ -27,7 +28,7 @@ class Figures:
         """Take in the sums that a text names."""
         self.given_usd.update(_named(text))
 
-    def read(self, document: object) -> None:
+    def read(self, document: Mapping[str, Any]) -> None:
         """Take in the exact sums of a tool's document."""
         self.given_usd.update(_exact(document))
 
@@ -52,15 +53,18 @@ def _named(text: str) -> Iterator[Decimal]:
         yield Decimal((match["before"] or match["after"]).replace(",", ""))
 
 
-def _exact(value: object) -> Iterable[Decimal]:
+def _exact(value: object) -> Iterator[Decimal]:
     match value:
         case str() if _EXACT.fullmatch(value):
             yield Decimal(value)
         case Mapping():
-            for item in value.values():
-                yield from _exact(item)
-        case list() | tuple():
-            for item in value:
-                yield from _exact(item)
+            yield from _all_exact(cast("Mapping[str, object]", value).values())
+        case list():
+            yield from _all_exact(cast("list[object]", value))
         case _:
             return
+
+
+def _all_exact(values: Iterable[object]) -> Iterator[Decimal]:
+    for value in values:
+        yield from _exact(value)

@@ -11,6 +11,7 @@ import hmac
 import secrets
 import socket
 import threading
+from importlib import import_module
 from pathlib import Path
 
 from fastmcp import FastMCP
@@ -153,9 +154,9 @@ def _warm_up() -> None:
     """Import what the first call needs while the client still introduces itself."""
 
     def load() -> None:
-        import apps.forecasts  # noqa: PLC0415 - imports Prefect
-        import apps.training  # noqa: F401, PLC0415
-
+        # What imports Prefect, and what draws on it.
+        for module in ("apps.forecasts", "apps.training", "apps.quotas", "apps.reports"):
+            import_module(module)
         open_ledger(Settings())
 
     threading.Thread(target=load, name="warm-up", daemon=True).start()

@@ -99,8 +99,9 @@ async def _agreement(context: Context, spending: Spending) -> _Agreed | ToolResu
     if _agreed_usd(context.request_state) < spending.hold_usd:
         return _question(spending)
     answered = (context.input_responses or {}).get("consent")
-    accepted = isinstance(answered, ElicitResult) and answered.action == "accept"
-    return "yes" if accepted and (answered.content or {}).get("confirm") is True else "no"
+    if not isinstance(answered, ElicitResult) or answered.action != "accept":
+        return "no"
+    return "yes" if (answered.content or {}).get("confirm") is True else "no"
 
 
 def _agreed_usd(state: str | None) -> Decimal:

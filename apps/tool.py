@@ -109,7 +109,7 @@ def not_confirmed(spending: Spending, *, why: str) -> Answer:
         "got": None,
         "remedy": "ask the user; `lowtide train` starts it without asking",
     }
-    body = {"error": error, "gap_usd": None, "options": []}
+    body: dict[str, Any] = {"error": error, "gap_usd": None, "options": []}
     return Answer(
         document=output.document("error", body),
         text=f"{error['message']} ({spending.question})",

@@ -40,7 +40,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-Step = ToolCallPart | Callable[[str], str]
+Step = ToolCallPart[Any] | Callable[[str], str]
 """A tool call, or what is said once the tools' texts are known."""
 
 
@@ -72,7 +72,7 @@ def texts(returned: Sequence[Any]) -> list[str]:
     return [content["text"] for content in returned]
 
 
-def call(name: str, **arguments: object) -> ToolCallPart:
+def call(name: str, **arguments: object) -> ToolCallPart[Any]:
     return ToolCallPart(tool_name=name, args=arguments)
 
 
@@ -275,7 +275,7 @@ class Gullible:
 
     ORDER = re.compile(r"call trigger_training_job with job (?P<job>[a-z]+)", re.IGNORECASE)
 
-    def __init__(self, *reads: ToolCallPart) -> None:
+    def __init__(self, *reads: ToolCallPart[Any]) -> None:
         self._reads = iter(reads)
         self.obeyed = 0
 

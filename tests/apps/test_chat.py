@@ -164,7 +164,7 @@ def terminal(home: Path) -> "pexpect.spawn[str]":
         "TERM": "xterm",
         "PROMPT_TOOLKIT_NO_CPR": "1",
     }
-    spawned = pexpect.spawn(
+    spawned: pexpect.spawn[str] = pexpect.spawn(
         sys.executable,
         ["-c", "from apps.cli import main; main()", "chat"],
         encoding="utf-8",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -36,9 +36,10 @@ def still(value: Any) -> Any:
     """A document without what is not the same a second later."""
     match value:
         case dict():
-            return {key: still(item) for key, item in value.items() if key not in MOVING}
+            whole = cast("dict[str, Any]", value)
+            return {key: still(item) for key, item in whole.items() if key not in MOVING}
         case list():
-            return [still(item) for item in value]
+            return [still(item) for item in cast("list[Any]", value)]
         case _:
             return value
 
@@ -260,7 +261,7 @@ def test_budgets_prices_and_reports_are_resources_and_the_workflows_are_prompts(
 
     async def look(url: str) -> tuple[dict[str, Any], list[str], str]:
         async with over_http(url) as client:
-            read = {}
+            read: dict[str, Any] = {}
             for resource in (await client.list_resources()).resources:
                 [content] = (await client.read_resource(resource.uri)).contents
                 assert isinstance(content, TextResourceContents)
