@@ -75,7 +75,7 @@ class Aggregates(Store):
         forecasts = dict(_pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
         busy = dict(_pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
         epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
-        paths = _paths(connection)
+        paths = paths_of(connection)
         bare = (_run(row, days, paths) for row in connection.execute(wanted))
         return tuple(
             replace(
@@ -165,7 +165,7 @@ class Aggregates(Store):
             BadInputError: there is no such budget.
         """
         _check_budget(connection, days.budget)
-        paths = _paths(connection)
+        paths = paths_of(connection)
         of_leg = and_(LEG.c.run == JOURNAL.c.run, LEG.c.leg == JOURNAL.c.leg)
         statement = (
             select(JOURNAL, RUN.c.name, RUN.c.job, RUN.c.tags, RUN.c.priority)
@@ -195,7 +195,8 @@ def _use(row: Stored, paths: Mapping[str, tuple[str, ...]]) -> UseLine:
     )
 
 
-def _paths(connection: Connection) -> dict[str, tuple[str, ...]]:
+def paths_of(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Return each budget with those above it, the root first."""
     return {row.name: tuple(row.path) for row in connection.execute(select(BUDGET))}
 
 

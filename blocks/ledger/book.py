@@ -3,6 +3,7 @@
 from blocks.ledger.aggregates import Aggregates
 from blocks.ledger.audit import Audit
 from blocks.ledger.charges import Charges
+from blocks.ledger.fleets import Fleets
 from blocks.ledger.holds import Holds
 from blocks.ledger.legs import Legs
 from blocks.ledger.limits import Limits
@@ -12,7 +13,9 @@ from blocks.ledger.sweep import Sweep
 from blocks.ledger.tree import Trees
 
 
-class Operations(Runs, Legs, Holds, Charges, Sweep, Trees, Limits, Audit, Aggregates, Migrations):
+class Operations(
+    Runs, Legs, Holds, Charges, Sweep, Trees, Limits, Audit, Aggregates, Fleets, Migrations
+):
     """Everything that can be done with the books."""
 
 
