@@ -37,7 +37,7 @@ _OVERLAP = 500
 _PAGE = 5_000
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)  # a registry keeps it by identity
 class Exporter(Collector):
     """Answers each scrape from the books.
 

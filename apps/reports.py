@@ -13,12 +13,13 @@ from typing import Any
 from apps.books import open_ledger, price_book
 from apps.output import document as whole, notice
 from apps.tables import costs_text
-from blocks.costs import cost_report, focus_rows
+from blocks.costs import advice_taken, cost_report, focus_rows
 from blocks.settings import Settings
 from lowtide.errors import BadInputError, LowtideError
 from lowtide.prices import PriceBook
 from lowtide.report import By, CostReport, document, parse_ask
 from lowtide.report.focus import COLUMNS
+from lowtide.report.html import as_html
 
 
 def costs(
@@ -98,7 +99,7 @@ def written(report: CostReport, *, form: str, output: Path | None) -> None:
 
     Args:
         report: What to write.
-        form: "table", "json" or "focus-csv".
+        form: "table", "json", "html" or "focus-csv".
         output: The file; None: standard output.
 
     Raises:
@@ -119,8 +120,17 @@ def _parts(report: CostReport, form: str) -> Iterator[str]:
             yield json.dumps(whole("report", document(report))) + "\n"
         case "focus-csv":
             yield from _focus_csv(report)
+        case "html":
+            yield _html(report)
         case _:
             yield costs_text(report) + "\n"
+
+
+def _html(report: CostReport) -> str:
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - takes a moment
+
+    advice = advice_taken(open_ledger(Settings()), report)
+    return as_html(report, plotly_js=get_plotlyjs(), advice=advice)
 
 
 def _focus_csv(report: CostReport) -> Iterator[str]:

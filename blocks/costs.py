@@ -17,8 +17,10 @@ from lowtide.report import (
     midnight,
     shape,
 )
+from lowtide.report.advice_taken import Advised, Taken, taken
 
 _A_MONTH = timedelta(days=31)
+_TICK = timedelta(microseconds=1)
 
 
 def cost_report(
@@ -56,9 +58,21 @@ def cost_report(
         months=_months(ledger, ask, now=now),
         before_usd=ledger.charged_in([before])[0],
         cells=cells,
-        budgets=ledger.budgets(now) if with_cells else (),
+        budgets=ledger.budgets(min(now, ask.end - _TICK)) if with_cells else (),
     )
     return replace(report, runs=_with_metrics(ledger, report.runs))
+
+
+def advice_taken(ledger: Operations, report: CostReport) -> tuple[Taken, ...]:
+    """Say what became of the recommendations of the runs that a report shows one by one."""
+    runs = sorted((run.facts for run in report.runs), key=lambda facts: facts.created_at)
+    advised = ledger.recommended([facts.run for facts in runs])
+    return taken(
+        [
+            Advised(job=facts.job, document=facts.document, kinds=advised.get(facts.run, {}))
+            for facts in runs
+        ]
+    )
 
 
 def focus_rows(ledger: Operations, ask: ReportAsk) -> Iterator[dict[str, str]]:

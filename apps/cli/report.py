@@ -14,6 +14,7 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    HTML = "html"
     FOCUS_CSV = "focus-csv"
 
 
@@ -45,5 +46,5 @@ def report(
     from apps.reports import costs, written  # noqa: PLC0415
 
     chosen = Format.JSON if json else format_
-    made = costs(from_, to, by=by, zone=zone, budget=budget)
+    made = costs(from_, to, by=by, zone=zone, budget=budget, with_cells=chosen is Format.HTML)
     written(made, form=chosen.value, output=output)

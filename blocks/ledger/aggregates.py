@@ -147,6 +147,22 @@ class Aggregates(Store):
         return {run: float(best) for run, best in rows if best is not None}
 
     @reads
+    def recommended(
+        self, connection: Connection, runs: Sequence[str]
+    ) -> dict[str, dict[str, Decimal]]:
+        """Return what was recommended after runs: kinds, with their savings (P50), US dollars."""
+        key = EventKind.RECOMMENDED
+        statement = select(EVENT.c.run, EVENT.c.body)
+        rows = connection.execute(statement.where(EVENT.c.key == key, EVENT.c.run.in_(runs)))
+        return {
+            run: {
+                item["kind"]: Decimal(item["saving_usd"]["p50"])
+                for item in body["recommendations"]
+            }
+            for run, body in rows
+        }
+
+    @reads
     def use_lines(
         self, connection: Connection, days: Days, *, after: int = 0, limit: int = 5_000
     ) -> tuple[UseLine, ...]:
@@ -228,9 +244,22 @@ def _total(days: Days) -> _Query:
 
 
 def _charged_by_run(days: Days) -> _Query:
+    """Add up run by run, in the order of the index; only runs whose legs lie near the days."""
+    start_us, end_us = to_us(days.start), to_us(days.end)
+    near = select(LEG.c.run).where(
+        func.coalesce(LEG.c.started_us, LEG.c.opened_us) < end_us + _DAY_US,
+        or_(LEG.c.ended_us.is_(None), LEG.c.ended_us >= start_us - _DAY_US),
+    )
+    # A sum in the condition keeps SQLite from going through the lines by time instead.
+    used_us = JOURNAL.c.used_from_us + 0
     return (
         select(JOURNAL.c.run, func.sum(JOURNAL.c.amount_micro_usd))
-        .where(*_used_in(days))
+        .where(
+            JOURNAL.c.run.in_(near),
+            used_us >= start_us,
+            used_us < end_us,
+            true() if days.budget is None else JOURNAL.c.budget.in_(below(days.budget)),
+        )
         .group_by(JOURNAL.c.run)
     )
 

@@ -179,14 +179,15 @@ JOURNAL = Table(
     Column("ask", Text),
     Column("measured", Boolean, nullable=False),
     UniqueConstraint("key", "part"),
-    Index("journal_by_run", "run", "leg"),
-    # Spending is asked for by time of use; the index alone answers it.
+    # What was spent is asked for by run and by time of use; the indexes alone answer both.
+    Index("journal_by_run", "run", "leg", "used_from_us", "amount_micro_usd"),
     Index(
         "journal_of_use",
         "used_from_us",
         "budget",
         "kind",
         "amount_micro_usd",
+        "tariff_window",
         sqlite_where=text("used_from_us IS NOT NULL"),
         postgresql_where=text("used_from_us IS NOT NULL"),
     ),

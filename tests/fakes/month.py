@@ -226,7 +226,16 @@ def _finish(
         return  # it still holds its money
     books.release(key=f"{run}/release", run=run, now=end, actor="test", reason="over")
     books.set_run_state(lease, run, state=state, message=state.value, now=end)
-    body = {"path": "-", "mlflow_url": None, "gpu_utilization": 0.8 if number % 2 else None}
+    charged = sum((each.charged_usd for each in books.legs(run)), Decimal(0))
+    body = {
+        "path": "-",
+        "mlflow_url": None,
+        "gpu_utilization": 0.8 if number % 2 else None,
+        "forecast_usd": "2.000000",
+        "charged_usd": str(charged),
+        "saved_usd": "0.250000",
+        "wasted_usd": "0.100000",
+    }
     books.log(run, kind=EventKind.REPORTED, key=EventKind.REPORTED, body=body, now=end)
 
 
