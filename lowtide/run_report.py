@@ -14,10 +14,12 @@ from jinja2 import Environment
 from lowtide.advice import Recommendation
 from lowtide.job import TrainingJob
 from lowtide.ledger.records import JournalLine, LegRow
-from lowtide.money import show_usd
-
-_PLOT_WIDTH = 640.0
-_PLOT_HEIGHT = 160.0
+from lowtide.money import ZERO_USD, UsdRange, show_usd
+from lowtide.report.page import STYLE
+from lowtide.report.records import RunFigures
+from lowtide.run_drawings import band, metric_line, timeline
+from lowtide.run_page import PAGE
+from lowtide.words import show_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class EpochLine:
         left_usd_p10: Forecast of the cost still to come, lower end.
         left_usd_p50: Its middle.
         left_usd_p90: Its upper end.
+        charged_usd: What had been charged by then.
     """
 
     epoch: int
@@ -39,6 +42,41 @@ class EpochLine:
     left_usd_p10: Decimal
     left_usd_p50: Decimal
     left_usd_p90: Decimal
+    charged_usd: Decimal = ZERO_USD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayLine:
+    """A way to run that was weighed before it started.
+
+    Attributes:
+        kind: What it would have changed; "as asked" for none.
+        cost_usd: What it was forecast to cost, P10 to P90.
+        why: What it does and assumes.
+    """
+
+    kind: str
+    cost_usd: UsdRange
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionLine:
+    """A decision, with its reason."""
+
+    at: datetime
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedSpan:
+    """A stretch of the run's time at one rate on demand."""
+
+    start: datetime
+    end: datetime
+    window: str
+    usd_per_h: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +93,10 @@ class RunReport:
         lines: Its journal lines.
         recommendations: What to change next time.
         made_at: When the report was made.
+        ways: The ways that were weighed, as asked first.
+        decisions: What was decided, and why.
+        spans: The prices while it existed, in order.
+        figures: The counterfactual, the waste, the wait; None: nothing is known.
     """
 
     run: str
@@ -66,6 +108,10 @@ class RunReport:
     lines: Sequence[JournalLine]
     recommendations: Sequence[Recommendation]
     made_at: datetime
+    ways: Sequence[WayLine] = ()
+    decisions: Sequence[DecisionLine] = ()
+    spans: Sequence[PricedSpan] = ()
+    figures: RunFigures | None = None
 
     @property
     def charged_usd(self) -> Decimal:
@@ -79,7 +125,7 @@ class RunReport:
 
 
 def as_html(report: RunReport) -> str:
-    """Return the report as one HTML file without outside references.
+    """Return the report as one HTML file without outside references, its drawings inside.
 
     Args:
         report: What to show.
@@ -89,137 +135,24 @@ def as_html(report: RunReport) -> str:
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["usd"] = show_usd
-    metric = [line.metric for line in report.epochs]
-    return environment.from_string(_PAGE).render(
+    environment.filters["duration"] = show_duration
+    lines = report.epochs
+    return environment.from_string(PAGE).render(
         report=report,
-        metric_points=polyline(metric),
-        metric_range=_ends([value for value in metric if value is not None]),
-        left_band=_band(report.epochs),
-        width=_PLOT_WIDTH,
-        height=_PLOT_HEIGHT,
+        style=STYLE,
+        metric=metric_line([line.metric for line in lines]),
+        forecast=band(
+            [
+                (
+                    float(line.charged_usd + line.left_usd_p10),
+                    float(line.charged_usd + line.left_usd_p50),
+                    float(line.charged_usd + line.left_usd_p90),
+                )
+                for line in lines
+            ],
+            came_to=float(report.charged_usd),
+        ),
+        timeline=timeline(
+            report.legs, [(s.start, s.end, s.window, s.usd_per_h) for s in report.spans]
+        ),
     )
-
-
-def polyline(values: Sequence[float | None]) -> str:
-    """Return the points of an SVG line through a series; a missing value is skipped.
-
-    Examples:
-        >>> polyline([0.0, None, 1.0])
-        '0.0,160.0 640.0,0.0'
-    """
-    known = [value for value in values if value is not None]
-    if not known:
-        return ""
-    low, spread = min(known), (max(known) - min(known)) or 1.0
-    step = _PLOT_WIDTH / max(len(values) - 1, 1)
-    return " ".join(
-        f"{position * step:.1f},{_PLOT_HEIGHT * (1 - (value - low) / spread):.1f}"
-        for position, value in enumerate(values)
-        if value is not None
-    )
-
-
-def _band(epochs: Sequence[EpochLine]) -> str:
-    if not epochs:
-        return ""
-    top = max(float(line.left_usd_p90) for line in epochs) or 1.0
-    step = _PLOT_WIDTH / max(len(epochs) - 1, 1)
-
-    def points(values: Sequence[Decimal]) -> list[str]:
-        return [
-            f"{position * step:.1f},{_PLOT_HEIGHT * (1 - float(value) / top):.1f}"
-            for position, value in enumerate(values)
-        ]
-
-    upper = points([line.left_usd_p90 for line in epochs])
-    lower = points([line.left_usd_p10 for line in epochs])
-    return " ".join([*upper, *reversed(lower)])
-
-
-def _ends(values: Sequence[float]) -> tuple[float, float] | None:
-    return (min(values), max(values)) if values else None
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ report.job.name }} · {{ report.run }}</title>
-<style>
-:root { color-scheme: light dark; --ink: #1b2733; --dim: #5c6b7a; --line: #d5dde5;
-        --band: #bcd7ee; --mark: #0b6bb5; --paper: #ffffff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --dim: #9aa8b5; --line: #34414d; --band: #23445f; --mark: #6cb6ef;
-          --paper: #12181e; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-p.dim, td.dim { color: var(--dim); } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; } svg { width: 100%; height: auto; overflow: visible; }
-</style>
-</head>
-<body>
-<h1>{{ report.job.name }}: {{ report.state }}</h1>
-<p class="dim">run {{ report.run }} · {{ report.message }} · made
-{{ report.made_at.strftime("%Y-%m-%d %H:%M:%S UTC") }}</p>
-<p><strong>{{ report.charged_usd | usd }}</strong> charged to budget
-{{ report.job.budget.name }}, {{ report.epochs_done }} of {{ report.job.epochs }} epochs in
-{{ report.legs | length }} leg{{ "" if report.legs | length == 1 else "s" }}.</p>
-
-<h2>Metric by epoch: {{ report.job.metric.name }}</h2>
-{% if metric_points %}
-<p class="dim">from {{ "%.4f" | format(metric_range[0]) }} to
-{{ "%.4f" | format(metric_range[1]) }}</p>
-<svg viewBox="0 -4 {{ width }} {{ height + 8 }}" role="img" aria-label="metric by epoch">
-<polyline points="{{ metric_points }}" fill="none" stroke="var(--mark)" stroke-width="2"/>
-</svg>
-{% else %}
-<p>No value of it was logged.</p>
-{% endif %}
-
-{% if left_band %}
-<h2>Forecast of the cost still to come, P10 to P90, as it moved</h2>
-<svg viewBox="0 -4 {{ width }} {{ height + 8 }}" role="img" aria-label="forecast by epoch">
-<polygon points="{{ left_band }}" fill="var(--band)" stroke="none"/>
-</svg>
-{% endif %}
-
-<h2>Legs</h2>
-<div class="scroll"><table>
-<tr><th>leg</th><th>flavor</th><th>capacity</th><th>started</th><th>ended</th><th>end</th>
-<th class="n">charged</th></tr>
-{% for leg in report.legs %}
-<tr><td>{{ leg.leg }}</td><td>{{ leg.flavor }}</td><td>{{ leg.capacity.value }}</td>
-<td>{{ leg.started_at.strftime("%H:%M:%S") if leg.started_at else "never" }}</td>
-<td>{{ leg.ended_at.strftime("%H:%M:%S") if leg.ended_at else "" }}
-{{ "" if leg.measured else "(a bound)" }}</td>
-<td>{{ leg.end.value if leg.end else "" }}</td><td class="n">{{ leg.charged_usd }}</td></tr>
-{% endfor %}
-</table></div>
-
-<h2>Money, line by line (USD)</h2>
-<div class="scroll"><table>
-<tr><th>time</th><th>kind</th><th>budget</th><th>leg</th><th>window</th><th>reason</th>
-<th class="n">amount</th></tr>
-{% for line in report.lines %}
-<tr><td>{{ line.at.strftime("%H:%M:%S") }}</td><td>{{ line.kind.value }}</td>
-<td>{{ line.budget }}</td><td>{{ line.leg or "" }}</td><td>{{ line.window or "" }}</td>
-<td class="dim">{{ line.reason }}</td><td class="n">{{ line.amount_usd }}</td></tr>
-{% endfor %}
-</table></div>
-
-<h2>Next time</h2>
-{% for item in report.recommendations %}
-<p><strong>{{ item.description }}</strong><br>
-saves {{ item.saving_usd.p50 | usd }} ({{ item.saving_usd.p10 | usd }} to
-{{ item.saving_usd.p90 | usd }}), an estimate; confidence {{ item.confidence }}:
-{{ item.confidence_reason }}<br><code>{{ item.action }}</code></p>
-{% else %}
-<p>Nothing to recommend.</p>
-{% endfor %}
-</body>
-</html>
-"""

@@ -20,6 +20,7 @@ from blocks.ledger.engine import Store, Stored, reads
 from blocks.ledger.schema import BUDGET, EVENT, HOLD, JOURNAL, LEG, RUN
 from lowtide.errors import BadInputError
 from lowtide.events import EventKind
+from lowtide.ledger.periods import EPOCH, FOREVER
 from lowtide.ledger.records import UNFINISHED, LineKind, RunState
 from lowtide.legs import Capacity, LegEnd
 from lowtide.money import ZERO_USD, from_micro
@@ -69,26 +70,15 @@ class Aggregates(Store):
         """
         _check_budget(connection, days.budget)
         charged = dict(_pairs(connection, _charged_by_run(days)))
-        wanted = _wanted_runs(days)
-        legs = _legs(connection, wanted)
-        held = dict(_pairs(connection, _held_by_run(wanted)))
-        forecasts = dict(_pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
-        busy = dict(_pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
-        epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
-        paths = paths_of(connection)
-        bare = (_run(row, days, paths) for row in connection.execute(wanted))
-        return tuple(
-            replace(
-                facts,
-                legs=legs.get(facts.run, ()),
-                epochs=epochs.get(facts.run, ()),
-                charged_usd=from_micro(int(charged.get(facts.run, 0))),
-                held_usd=from_micro(int(held.get(facts.run, 0))),
-                forecast_usd=_decimal(forecasts.get(facts.run)),
-                gpu_utilization=_number(busy.get(facts.run)),
-            )
-            for facts in bare
-        )
+        return _facts(connection, _wanted_runs(days), charged, days)
+
+    @reads
+    def report_run(self, connection: Connection, run: str) -> RunFacts | None:
+        """Return one run with all that was charged for it; None where there is none of that id."""
+        charged = dict(_pairs(connection, _charged_to(run)))
+        always = Days(start=EPOCH, end=FOREVER)
+        wanted = select(RUN).where(RUN.c.run == run)
+        return next(iter(_facts(connection, wanted, charged, always)), None)
 
     @reads
     def report_cells(self, connection: Connection, days: Days, *, zone: str) -> tuple[Cell, ...]:
@@ -214,6 +204,38 @@ def _use(row: Stored, paths: Mapping[str, tuple[str, ...]]) -> UseLine:
 def paths_of(connection: Connection) -> dict[str, tuple[str, ...]]:
     """Return each budget with those above it, the root first."""
     return {row.name: tuple(row.path) for row in connection.execute(select(BUDGET))}
+
+
+def _facts(
+    connection: Connection, wanted: _Query, charged: Mapping[str, int], days: Days
+) -> tuple[RunFacts, ...]:
+    legs = _legs(connection, wanted)
+    held = dict(_pairs(connection, _held_by_run(wanted)))
+    forecasts = dict(_pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
+    busy = dict(_pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
+    epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
+    paths = paths_of(connection)
+    bare = (_run(row, days, paths) for row in connection.execute(wanted))
+    return tuple(
+        replace(
+            facts,
+            legs=legs.get(facts.run, ()),
+            epochs=epochs.get(facts.run, ()),
+            charged_usd=from_micro(int(charged.get(facts.run, 0))),
+            held_usd=from_micro(int(held.get(facts.run, 0))),
+            forecast_usd=_decimal(forecasts.get(facts.run)),
+            gpu_utilization=_number(busy.get(facts.run)),
+        )
+        for facts in bare
+    )
+
+
+def _charged_to(run: str) -> _Query:
+    return (
+        select(JOURNAL.c.run, func.sum(JOURNAL.c.amount_micro_usd))
+        .where(JOURNAL.c.run == run, JOURNAL.c.used_from_us.is_not(None))
+        .group_by(JOURNAL.c.run)
+    )
 
 
 def _check_budget(connection: Connection, budget: str | None) -> None:

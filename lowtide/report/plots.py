@@ -83,7 +83,10 @@ def _burn_down(report: CostReport) -> dict[str, Any]:
     roots = [state for state in report.budgets if _drawn(report, state)][:_BUDGETS_MAX]
     for number, state in enumerate(roots):
         data += _left(report, state, number=number)
-    return {"data": data, "layout": {"yaxis": {**_AXIS_USD, "rangemode": "tozero"}}}
+    return {
+        "data": data,
+        "layout": {"showlegend": True, "yaxis": {**_AXIS_USD, "rangemode": "tozero"}},
+    }
 
 
 def _drawn(report: CostReport, state: BudgetState) -> bool:
