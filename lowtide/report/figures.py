@@ -119,11 +119,11 @@ def wasted(facts: RunFacts, lost: float) -> Wasted:
         facts: The run.
         lost: Seconds of work that it did twice.
     """
-    total, used = facts.total_usd, facts.used_s
-    idle = facts.gpu_utilization
+    total, idle = facts.total_usd, facts.gpu_utilization
     if facts.state in _NOTHING_CAME_OF_IT:
         return Wasted(failed_usd=total)
-    lost_usd = quantize_usd(total * Decimal(lost / used)) if used else ZERO_USD
+    used = facts.used_s if lost else 0.0
+    lost_usd = quantize_usd(total * Decimal(lost / used)) if used and lost else ZERO_USD
     return Wasted(
         lost_usd=lost_usd,
         idle_usd=None if idle is None else quantize_usd((total - lost_usd) * Decimal(1 - idle)),

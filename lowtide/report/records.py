@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -77,7 +78,7 @@ class EpochSeen:
     epoch_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: sums are kept once they are made
 class RunFacts:
     """A run as the ledger knows it, before anything is worked out.
 
@@ -137,12 +138,12 @@ class RunFacts:
         """Tag `project`; without it the budget that pays."""
         return self.tags.get("project") or self.budget
 
-    @property
+    @cached_property
     def used_s(self) -> float:
         """Seconds that its legs ran."""
         return sum(leg.used_s for leg in self.legs)
 
-    @property
+    @cached_property
     def total_usd(self) -> Decimal:
         """What was charged for it in all, US dollars, whenever that was."""
         return sum((leg.charged_usd for leg in self.legs), ZERO_USD)
@@ -169,7 +170,7 @@ class Wasted:
         return self.failed_usd + self.lost_usd + (self.idle_usd or ZERO_USD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # likewise
 class RunFigures:
     """A run with what was worked out about it.
 
@@ -188,7 +189,7 @@ class RunFigures:
     waited_s: float | None
     metric: float | None = None
 
-    @property
+    @cached_property
     def saved_usd(self) -> Decimal | None:
         """What it cost less than the counterfactual; negative: more. None: unknown."""
         if self.counterfactual_usd is None:
