@@ -5,8 +5,8 @@
 
 Each way runs in a process of its own, on the same cluster, one after another. Requests of the first are
 counted by the API server (`apiserver_request_total`, jobs and pods, the controllers' own included), of
-the second by the supervisor itself. Prefect's block is measured with the interpreter that
-LOWTIDE_PEER_PYTHON names, one that has `prefect-kubernetes` 0.8.0; without it that line is left out.
+the second by the supervisor itself. Prefect's block is that of `prefect-kubernetes`, which the
+development environment has.
 """
 
 import argparse
@@ -37,7 +37,6 @@ NEAR = 1.3
 RSS_MB_MAX = 500
 NOTICED_S_MAX = 2.0
 FAKE_LASTS = "120s"
-PEER = "LOWTIDE_PEER_PYTHON"
 # Its own server is slow to start, and answers 503 while its database is locked.
 PEER_SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -62,17 +61,14 @@ def main() -> int:
 
 def side_by_side() -> int:
     """Run ten jobs three ways."""
-    peer = os.environ.get(PEER)
     with bench() as bed:
         rows = {
             "bare client": bed.measure(("-m", "benchmarks._cluster_peers", "bare"), JOBS),
             "lowtide": bed.measure(("-m", "benchmarks.cluster", "--role", "lowtide"), JOBS),
+            "prefect-kubernetes": bed.measure(
+                ("-m", "benchmarks._cluster_peers", "prefect-kubernetes"), JOBS
+            ),
         }
-        if peer:
-            command = ("-m", "benchmarks._cluster_peers", "prefect-kubernetes")
-            rows["prefect-kubernetes"] = bed.measure(command, JOBS, python=peer)
-    if not peer:
-        print(f"prefect-kubernetes: not measured, {PEER} is not set")
     print(f"{'':20}{'elapsed, s':>12}{'requests':>10}{'resident, MB':>14}")
     for who, row in rows.items():
         print(f"{who:20}{row['elapsed_s']:12.1f}{row['requests']:10.0f}{row['rss_mb']:14.0f}")
@@ -123,14 +119,12 @@ class Bed:
         self.kubeconfig = kubeconfig
         self.api = connect(kubeconfig, None)
 
-    def measure(
-        self, command: tuple[str, ...], jobs: int, *, python: str = sys.executable
-    ) -> Measured:
+    def measure(self, command: tuple[str, ...], jobs: int) -> Measured:
         """Run one way in a process of its own, and add what the API server counted."""
         before = self._requests()
         with tempfile.TemporaryDirectory() as home:
             done = subprocess.run(
-                [python, *command, str(self.kubeconfig), str(jobs)],
+                [sys.executable, *command, str(self.kubeconfig), str(jobs)],
                 capture_output=True,
                 text=True,
                 check=False,

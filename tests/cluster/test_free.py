@@ -1,11 +1,14 @@
 """How much of a real cluster is free, and "ten of these at once?"."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from apps.cli.main import run
 from blocks.cluster.quota import read_elsewhere, read_pools
 from lowtide.forecast.ranges import Range
 from lowtide.job import Priority
@@ -45,6 +48,27 @@ def test_ten_models_at_once_in_a_namespace_of_two_gpus(quota: Sandbox) -> None:
     assert isinstance(found, QuotaAnswer)
     assert (found.now, found.waiting, found.short) == (2, 8, "gpus")
     assert (found.cost_usd.p50, found.now_cost_usd.p50) == (Decimal(10), Decimal(2))
+
+
+def test_the_command_answers_from_the_cluster_s_own_books(
+    quota: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LOWTIDE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOWTIDE_NAMESPACE", quota.namespace)
+    monkeypatch.setenv("LOWTIDE_CLUSTER", json.dumps({"kubeconfig": str(quota.bed.kubeconfig)}))
+    wait_for(lambda: free(quota), lambda found: found.get("gpus") == 2)
+    ask = ["--set", "where=kubernetes", "--set", "image=r/i:1"]
+
+    code = run(["quota", "--jobs", "10", "examples/llm/four-gpu-hours.yaml", *ask, "--json"])
+    found = json.loads(capsys.readouterr().out)
+
+    assert code == 0
+    assert (found["answer"]["now"], found["answer"]["waiting"]) == (2, 8)
+    assert found["answer"]["cost_usd"]["p50"] == "10.000000"
+    assert "ResourceQuota training, ClusterQueue" in found["based_on"]
 
 
 def test_what_runs_and_what_waits_is_counted(quota: Sandbox) -> None:

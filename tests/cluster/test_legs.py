@@ -11,7 +11,16 @@ from lowtide.errors import ConflictError
 from lowtide.leg_state import State
 from lowtide.legs import Capacity, LegEnd
 from lowtide.manifest import FINALIZER
-from tests.cluster.sandbox import FOR_EVER, HEEDS, Sandbox, open_bed, open_sandbox, wait_for
+from tests.cluster.sandbox import (
+    FOR_EVER,
+    HEEDS,
+    Sandbox,
+    moved,
+    open_bed,
+    open_sandbox,
+    shipped,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.usefixtures("pods")]
 
@@ -119,15 +128,51 @@ def test_a_leg_that_cannot_start_is_given_up_as_the_job_s_own_failure_and_costs_
     assert word in found.reason
 
 
+def test_a_leg_that_asks_for_more_than_a_pod_may_have_is_given_up_and_costs_nothing(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.apply(*moved(shipped("kubernetes/limit-range.yaml"), to=sandbox.namespace))
+    runner = sandbox.runner(hopeless_after_s=2)
+    leg = sandbox.spec("true", gpus=3)
+    runner.start(leg, now=datetime.now(UTC))
+
+    found = wait_for(
+        lambda: runner.status(leg.run, 1, now=datetime.now(UTC)),
+        lambda status: status.phase == "ended",
+    )
+
+    assert (found.end, found.started_at, found.measured) == (LegEnd.FAILED, None, True)
+    assert "maximum nvidia.com/gpu usage per Pod is 1" in found.reason
+
+
+def test_a_running_leg_whose_deadline_somebody_moves_is_given_its_own_back(
+    sandbox: Sandbox,
+) -> None:
+    leg = sandbox.start()
+    sandbox.until(leg, State.RUNNING)
+
+    sandbox.kubectl("patch", "job", leg.name, "-p", '{"spec": {"activeDeadlineSeconds": 99999}}')
+    wait_for(
+        lambda: (sandbox.state(leg), sandbox.job(leg))[1],
+        lambda job: job["spec"]["activeDeadlineSeconds"] < leg.limit_s + 120,
+    )
+
+    assert sandbox.state(leg).state is State.RUNNING
+
+
 def test_a_leg_without_a_node_waits_for_one_and_withdraws_when_it_is_too_late(
     sandbox: Sandbox,
 ) -> None:
-    start_by = datetime.now(UTC) + timedelta(seconds=3)
+    start_by = datetime.now(UTC) + timedelta(seconds=20)
     leg = sandbox.start("true", capacity=Capacity.SPOT, start_by=start_by)
 
-    waiting = sandbox.until(leg, State.UNSCHEDULABLE)
+    waiting = wait_for(
+        lambda: sandbox.runner().status(leg.run, 1, now=datetime.now(UTC)),
+        lambda status: status.no_node or status.phase == "ended",
+    )
     found = sandbox.until(leg)
 
+    assert (waiting.phase, waiting.no_node) == ("waiting", True)
     assert "no node fits" in waiting.reason
     assert (found.end, found.started_at) == (LegEnd.WITHDRAWN, None)
 
