@@ -171,7 +171,7 @@ def test_a_preempted_leg_is_never_started_again_though_its_quota_is_free(
 
 
 def test_kueue_itself_frees_the_quota_of_a_leg_that_nobody_watches(queued: Sandbox) -> None:
-    leg = queued.start(gpus=1, bound_s=12)
+    leg = queued.start(gpus=1, bound_s=20)
 
     found = queued.until(leg)
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 
+from apps.books import prepare_ledger
 from apps.cli.main import run
 from blocks.ledger import Books, LegRow
 from blocks.price_books import book_at
@@ -88,7 +89,7 @@ def queued(
 
 @pytest.fixture
 def books(stack: Settings) -> Iterator[Books]:
-    opened = Books(url=stack.ledger_address)
+    opened = prepare_ledger(stack, say=print)
     yield opened
     opened.close()
 
