@@ -16,6 +16,8 @@ from blocks.runner import Runner
 from lowtide.job import Where
 from lowtide.legs import LegSpec, LegStatus, StopCause
 
+_RUNS_MAX = 1_000
+
 
 class Everywhere(Runner):
     """Hands each leg to the runner of its place.
@@ -76,7 +78,18 @@ class Everywhere(Runner):
 
     @override
     def legs(self) -> tuple[tuple[str, int], ...]:
-        return tuple(sorted(leg for runner in self._places.values() for leg in runner.legs()))
+        """Return this machine's legs, and those of the ledger's own runs elsewhere.
+
+        A namespace may be shared by people with other ledgers: what is not in ours is not ours to end.
+        And where no job of ours was ever sent, nobody is asked.
+        """
+        rows = () if self._ledger is None else self._ledger.runs(limit=_RUNS_MAX)
+        found = list(self._places[Where.LOCAL].legs())
+        for where in self._places.keys() - {Where.LOCAL}:
+            ours = {row.run for row in rows if row.job.get("where") == where.value}
+            if ours:
+                found += [leg for leg in self._places[where].legs() if leg[0] in ours]
+        return tuple(sorted(found))
 
     @override
     def forget(self, run: str, leg: int) -> None:

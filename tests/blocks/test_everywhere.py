@@ -1,5 +1,6 @@
 """One runner for all legs, and the settings that say where the cluster is."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,11 +10,11 @@ from blocks.cluster.runner import KubernetesCluster
 from blocks.everywhere import Everywhere
 from blocks.ledger import Books, Lease
 from blocks.settings import Settings
-from blocks.world import open_cluster
+from blocks.world import open_cluster, open_runner
 from lowtide.errors import BadInputError
 from lowtide.job import Where
 from lowtide.legs import LegSpec
-from tests.blocks.ledger.acts import NOON, held, set_tree
+from tests.blocks.ledger.acts import NOON, hold, open_run, set_tree
 from tests.blocks.local.rigs import HandClock
 from tests.fakes.runner import FakeRunner
 
@@ -39,7 +40,8 @@ def books(tmp_path: Path) -> Books:
     books = Books(url=f"sqlite:///{tmp_path}/ledger.db")
     books.migrate()
     set_tree(books, {"name": "team", "limit_usd": 1, "period": "month", "zone": "UTC"})
-    held(books, RUN, 1)
+    open_run(books, RUN, where="kubernetes")
+    hold(books, RUN, 1)
     lease = books.take_lease(RUN, owner="test", now=NOON)
     assert isinstance(lease, Lease)
     for leg, where in enumerate(Where, start=1):
@@ -73,12 +75,29 @@ def test_each_leg_is_started_watched_and_ended_where_the_ledger_says(books: Book
         "ended",
     ]
     assert runner.legs() == ((RUN, 1), (RUN, 2))
+    assert places[Where.KUBERNETES].legs() == ((RUN, 2),)
     runner.stop(RUN, 1)
     clock.pause(2)
     for leg in (1, 2):
         assert runner.logs(RUN, leg) == ()
         runner.forget(RUN, leg)
     assert runner.legs() == ()
+
+
+def test_other_people_s_legs_in_the_same_namespace_are_not_listed(books: Books) -> None:
+    theirs = FakeRunner(clock=HandClock())
+    theirs.start(replace(leg_spec(1), run="r-0123456789ab"), now=NOON)
+    places = {Where.LOCAL: FakeRunner(clock=HandClock()), Where.KUBERNETES: theirs}
+
+    assert Everywhere.of(places, ledger=books).legs() == ()
+
+
+def test_where_no_job_was_ever_sent_nobody_is_asked(tmp_path: Path) -> None:
+    books = Books(url=f"sqlite:///{tmp_path}/empty.db")
+    books.migrate()
+    settings = Settings(home=tmp_path, cluster={"kubeconfig": str(tmp_path / "none")})
+
+    assert open_runner(settings, ledger=books).legs() == ()
 
 
 def test_a_leg_that_nobody_wrote_down_was_started_nowhere(books: Books) -> None:

@@ -32,12 +32,19 @@ def set_tree(books: Operations, *entries: dict[str, Any], now: datetime = NOON) 
     return books.set_budgets(tree(*entries), actor="test", reason="a test", now=now)
 
 
-def open_run(books: Books, run: str, *, budget: str = "team", now: datetime = NOON) -> str:
+def open_run(
+    books: Books,
+    run: str,
+    *,
+    budget: str = "team",
+    where: str = "local",
+    now: datetime = NOON,
+) -> str:
     """Make a run."""
     books.open_run(
         run=run,
         key=run,
-        job={"name": "digits"},
+        job={"name": "digits", "where": where},
         spec_hash="0" * 64,
         name="digits",
         budget=budget,
