@@ -33,6 +33,7 @@ def past_runs(ledger: Operations, job: TrainingJob) -> tuple[PastRun, ...]:
     ]
     others.sort(key=lambda row: row.created_at, reverse=True)
     rows = {row.run: row for row in (*like, *others[:_RUNS_MAX])}
+    notes = ledger.events_of(tuple(rows), kind=EventKind.EPOCHS)
     return tuple(
         PastRun(
             epoch_s=tuple(event.body["epoch_s"]),
@@ -42,6 +43,6 @@ def past_runs(ledger: Operations, job: TrainingJob) -> tuple[PastRun, ...]:
             values=tuple(event.body["values"]),
         )
         for row in rows.values()
-        for event in ledger.events(row.run, kind=EventKind.EPOCHS)
+        for event in notes.get(row.run, ())
         if event.body["epoch_s"]
     )
