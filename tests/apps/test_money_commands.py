@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -215,3 +217,18 @@ def test_an_adjustment_says_until_when_in_the_budgets_own_time(
     assert re.fullmatch(
         r"research: limit \$105.00 until \d{4}-\d\d-01 00:00 Europe/Berlin\n", told
     )
+
+
+def test_the_doctor_names_a_balance_that_is_not_what_the_journal_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["budget", "show", "research"]) == 0
+    capsys.readouterr()
+    with closing(sqlite3.connect(tmp_path / "home" / "ledger.db")) as database, database:
+        database.execute("UPDATE budget SET held_micro_usd = 1500000 WHERE name = 'research'")
+
+    code, found = answer(capsys, "doctor")
+
+    (books,) = [each for each in found["findings"] if each["what"] == "ledger"]
+    assert (code, books["ok"]) == (1, False)
+    assert "'research', held, stored $1.50, by the journal $0.00" in books["told"]
