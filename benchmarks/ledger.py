@@ -343,7 +343,7 @@ WHERE EXISTS (SELECT 1 FROM posting WHERE posting.budget = balance.budget)
 
 def hold_rate(side: Side, way: str, *, runs: Sequence[str], processes: int, tape: Tape) -> float:
     """Return holds per second, from the moment at which every process is ready."""
-    forks = multiprocessing.get_context("spawn")
+    forks = multiprocessing.get_context("forkserver")  # which imports all of this once
     ready = forks.Barrier(processes + 1)
     shares = [list(runs[at::processes]) for at in range(processes)]
     workers = [
