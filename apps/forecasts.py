@@ -11,9 +11,10 @@ from apps.files import job_names, job_path, read_job
 from blocks.ledger import Books
 from blocks.settings import Settings
 from blocks.world import open_world
+from lowtide.early_stopping import UNTRUSTED
 from lowtide.errors import BadInputError
 from lowtide.forecast import breach_probability
-from lowtide.job import parse_job
+from lowtide.job import TrainingJob, parse_job
 from lowtide.legs import Capacity
 from lowtide.progress import Progress
 from lowtide.verdict import Refused
@@ -66,9 +67,9 @@ def forecast_document(named: str, *, remaining_epochs: int | None) -> dict[str, 
         if isinstance(ahead, Refused):
             return ahead
         hold = world.ledger.hold_of(row.run)
-        return _document(
-            row.run, ahead, progress, left_usd=None if hold is None else hold.left_usd
-        )
+        left_usd = None if hold is None else hold.left_usd
+        document = _document(row.run, ahead, progress, left_usd=left_usd)
+        return {**document, **metric_ahead(job, progress)}
 
 
 def _of_file(
@@ -89,7 +90,26 @@ def _of_file(
     )
     if isinstance(ahead, Refused):
         return ahead
-    return _document(None, ahead, None, left_usd=None)
+    document = _document(None, ahead, None, left_usd=None)
+    return {**document, **metric_ahead(job, None)}
+
+
+def metric_ahead(job: TrainingJob, progress: Progress | None) -> dict[str, Any]:
+    """Return the best metric to expect at the end, or why nobody can say."""
+    # Its curves are fitted by SciPy, which takes longer to import than all the rest.
+    from lowtide.learning_curve import VALUES_MIN, forecast_best  # noqa: PLC0415
+
+    if progress is None or UNTRUSTED.intersection(progress.faults):
+        reason = "no epoch that can be trusted was logged"
+        return {"metric": None, "metric_reason": reason}
+    epochs = max(job.epochs, progress.epochs_done)
+    ahead = forecast_best(progress.values, epochs=epochs, goal=job.metric.goal)
+    if ahead is None:
+        reason = f"fewer than {VALUES_MIN} values of {job.metric.name} were logged"
+        return {"metric": None, "metric_reason": reason}
+    spread = {"p10": ahead.p10, "p50": ahead.p50, "p90": ahead.p90}
+    found = {"name": job.metric.name, **spread, "based_on": ahead.based_on}
+    return {"metric": found, "metric_reason": None}
 
 
 def _document(

@@ -77,6 +77,16 @@ class CheckDocument(Document):
     options: list[OptionShape]
 
 
+class MetricShape(TypedDict):
+    """The best value of the job's metric to expect at the end."""
+
+    name: str
+    p10: float
+    p50: float
+    p90: float
+    based_on: Literal["curve", "best-so-far"]
+
+
 class ForecastDocument(Document):
     """What is left of a run, or what more epochs of a job take."""
 
@@ -90,6 +100,8 @@ class ForecastDocument(Document):
     explanation: str
     breach_probability: float | None
     breach_reason: str | None
+    metric: MetricShape | None
+    metric_reason: str | None
 
 
 class RecommendationShape(TypedDict):

@@ -59,8 +59,17 @@ def forecast_text(document: Mapping[str, Any], *, named: str) -> str:
             f"time  {show_duration(time['p50'])}  ({span})",
             f"cost  {show_usd(cost['p50'])}  ({show_usd(cost['p10'])} to {show_usd(cost['p90'])})",
             str(document["explanation"]),
+            *_best_to_expect(document["metric"]),
         )
     )
+
+
+def _best_to_expect(metric: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if metric is None:
+        return ()
+    basis = "a curve through its values" if metric["based_on"] == "curve" else "the best so far"
+    span = f"{metric['p10']:.4f} to {metric['p90']:.4f}"
+    return (f"best {metric['name']} to expect {metric['p50']:.4f}  ({span}), from {basis}",)
 
 
 def advice_text(advice: Advice) -> str:
