@@ -47,5 +47,5 @@ def test_the_job_of_a_run_is_read_with_changes_on_top(settings: Settings) -> Non
 
 
 def test_a_run_that_is_not_there_is_one_message(settings: Settings) -> None:
-    with pytest.raises(BadInputError, match=f"there is no run '{RUN}'"):
+    with pytest.raises(BadInputError, match=f"there is no such run .*{RUN}"):
         read_job(RUN, settings=settings)
