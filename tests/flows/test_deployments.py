@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,27 @@ from jsonschema import Draft202012Validator
 from prefect import Flow
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 
+from blocks.events import Events
 from blocks.ledger import Books
-from blocks.prefect_setup import QUEUES, WORK_POOL, ensure_automations, ensure_pool
+from blocks.prefect_setup import (
+    BUDGET_CLOSE,
+    QUEUES,
+    WORK_POOL,
+    ensure_automations,
+    ensure_pool,
+)
 from blocks.price_books import book_at
 from blocks.settings import Settings
+from lowtide.announcements import Announcement, about_crossing
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob
+from lowtide.ledger.states import Crossing, ThresholdOf
 from lowtide.legs import Capacity
 from lowtide.prices import Demand, segments
 from tests.flows.jobs import digits
@@ -306,3 +317,44 @@ def test_the_documented_example_runs_as_it_is_written(
     assert row is not None
     assert row.state.value == "completed"
     assert client.read_flow_run(names["flow_run"].id).state_name == "Completed"
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(300)
+def test_a_spent_budget_is_closed_once_however_often_it_is_told(
+    client: SyncPrefectClient,
+) -> None:
+    first, second = (f"spent-{time.time_ns()}-{number}" for number in (1, 2))
+    events = Events()
+    for budget in (first, first, second):
+        events.emit(spent(budget))
+
+    # Events are worked off in their order: when the last has its flow run, the doubled one is done.
+    give_up = time.monotonic() + 240
+    while time.monotonic() < give_up and not closings(client, second):
+        time.sleep(1)
+
+    assert len(closings(client, second)) == 1
+    assert len(closings(client, first)) == 1
+
+
+def spent(budget: str) -> Announcement:
+    now = datetime.now(UTC)
+    return about_crossing(
+        Crossing(
+            budget=budget,
+            period_start=now.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
+            percent=100,
+            of=ThresholdOf.CHARGED,
+            at=now,
+            amount_usd=Decimal(1),
+            limit_usd=Decimal(1),
+        )
+    )
+
+
+def closings(client: SyncPrefectClient, budget: str) -> list[FlowRun]:
+    deployment = client.read_deployment_by_name(BUDGET_CLOSE)
+    of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    runs = client.read_flow_runs(deployment_filter=of_it)
+    return [run for run in runs if run.parameters == {"ask": {"budget": budget}}]
