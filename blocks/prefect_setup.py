@@ -6,7 +6,7 @@ differs, and changes nothing where all is right.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -113,6 +113,14 @@ def ensure_automations(client: SyncPrefectClient, *, notify: str | None = None) 
 
 def _closing(deployment: UUID) -> AutomationCore:
     budget = {"__prefect_kind": "jinja", "template": "{{ event.payload.budget }}"}
+    actions: list[Any] = [
+        RunDeployment(
+            source="selected",
+            deployment_id=deployment,
+            parameters={"ask": {"budget": budget}},
+            job_variables=None,
+        )
+    ]
     return AutomationCore(
         name=CLOSE_AUTOMATION,
         description=(
@@ -128,13 +136,7 @@ def _closing(deployment: UUID) -> AutomationCore:
                 "lowtide.of": "charged",
             },
         ),
-        actions=[
-            RunDeployment(
-                source="selected",
-                deployment_id=deployment,
-                parameters={"ask": {"budget": budget}},
-            )
-        ],
+        actions=actions,
     )
 
 
@@ -174,7 +176,7 @@ def _differs(there: AutomationCore, wanted: AutomationCore) -> bool:
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any part of an automation
     """Return a part as the server compares it: without the ids that it gives to triggers."""
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(each) for each in cast("list[Any]", value)]
     if isinstance(value, str):
         return value
     document: dict[str, Any] = value.model_dump(mode="json", exclude={"id"})
