@@ -27,6 +27,7 @@ USD = UsdRange(p10=Decimal(1), p50=Decimal(2), p90=Decimal(3))
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),  # a browser draws on a processor that others want too
     pytest.mark.skipif(
         not CHROMIUM.exists(), reason="needs the Debian package chromium (make system-deps)"
     ),

@@ -169,7 +169,7 @@ def serving(answer: Callable[[str, Any], str]) -> Generator[int]:
         server.server_close()
 
 
-def wait_for(true: Callable[[], bool], *, what: str, within_s: float = 100) -> None:
+def wait_for(true: Callable[[], bool], *, what: str, within_s: float = 250) -> None:
     """Wait until something is so."""
     until = time.monotonic() + within_s
     while not true():

@@ -181,6 +181,8 @@ def test_a_ledger_that_does_not_answer_is_said_and_not_guessed_at(tmp_path: Path
 
 
 @needs_programs
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # promtool works for seconds, on a busy machine for minutes
 def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     alerts = {
         rule["alert"]
@@ -252,6 +254,7 @@ def test_every_metric_that_a_rule_or_a_dashboard_uses_is_exported(exporter: Expo
 
 @needs_programs
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # two servers start, and a busy machine starts them slowly
 def test_an_exhausted_budget_reaches_the_pager_and_the_team_and_every_panel_has_series(
     exporter: Exporter, tmp_path: Path
 ) -> None:
