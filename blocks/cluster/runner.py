@@ -33,8 +33,10 @@ from lowtide.manifest import (
     DIGEST_ANNOTATION,
     FINALIZER,
     IN_TIME_POLICY,
+    LEG_LABEL,
     LIMIT_ANNOTATION,
     ONCE_POLICY,
+    RUN_LABEL,
     SETTLED_LABEL,
     build_job,
     deadline_s,
@@ -200,7 +202,9 @@ class KubernetesCluster(Runner):
 
     @override
     def logs(self, run: str, leg: int, *, lines_max: int = 50) -> tuple[str, ...]:
-        pods = self._view.pods.of((run, leg))
+        # Asked anew: a settled leg's pod is no longer followed, and keeps its log for a while.
+        selector = f"{RUN_LABEL}={run},{LEG_LABEL}={leg}"
+        pods = self.api.get(pods_path(self.namespace), labelSelector=selector)["items"]
         if not pods or lines_max < 1:
             return ()
         path = f"{pods_path(self.namespace)}/{pods[-1]['metadata']['name']}/log"

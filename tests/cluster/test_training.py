@@ -190,9 +190,14 @@ def test_with_all_of_ours_dead_the_cluster_ends_a_job_at_its_hold_and_reconcile_
 
     # Nobody of ours is alive; only the API server is asked, by the test.
     wait_for(jobs, lambda found: "DeadlineExceeded" in str(found))
-    [pod] = queued.api.get(f"/api/v1/namespaces/{queued.namespace}/pods")["items"]
-    [container] = part(pod, "status")["containerStatuses"]
-    ran = container["state"]["terminated"]
+
+    def states() -> list[Any]:
+        pods = queued.api.get(f"/api/v1/namespaces/{queued.namespace}/pods")["items"]
+        found = [status for pod in pods for status in part(pod, "status")["containerStatuses"]]
+        return [status["state"] for status in found]
+
+    [state] = wait_for(states, lambda found: all("terminated" in one for one in found))
+    ran = state["terminated"]
     capsys.readouterr()
     code = run(["reconcile", "--json"])
     finding = next(
