@@ -168,7 +168,7 @@ def terminal(home: Path) -> "pexpect.spawn[str]":
         sys.executable,
         ["-c", "from apps.cli import main; main()", "chat"],
         encoding="utf-8",
-        timeout=110,
+        timeout=300,
         dimensions=(50, 200),
         env=environment,
     )
@@ -178,7 +178,7 @@ def terminal(home: Path) -> "pexpect.spawn[str]":
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_session_in_a_terminal(terminal: "pexpect.spawn[str]", home: Path) -> None:
     terminal.send(f"check_tr{TAB}")
     terminal.expect("aining_budget")

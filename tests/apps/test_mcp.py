@@ -103,7 +103,7 @@ def printed(capsys: pytest.CaptureFixture[str], words: list[str]) -> dict[str, A
 
 @pytest.mark.stack
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_over_stdio_and_over_http_every_tool_says_what_the_command_line_says(
     trained: str, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,7 +122,7 @@ def test_over_stdio_and_over_http_every_tool_says_what_the_command_line_says(
 
 @pytest.mark.stack
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_training_that_is_triggered_is_the_run_that_the_command_line_makes_of_the_same_key(
     stack: Settings, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,7 +142,7 @@ def test_a_training_that_is_triggered_is_the_run_that_the_command_line_makes_of_
 
 def until_ended(stack: Settings, name: str) -> RunState:
     books = Books(url=stack.ledger_address)
-    give_up = time.monotonic() + 240
+    give_up = time.monotonic() + 400
     while time.monotonic() < give_up:
         row = books.run(name)
         if row is not None and not row.state.unfinished:
