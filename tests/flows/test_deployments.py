@@ -24,6 +24,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 
+from apps.books import prepare_ledger
 from blocks.events import Events
 from blocks.ledger import Books
 from blocks.prefect_setup import (
@@ -207,6 +208,7 @@ def where_kubernetes(deployment: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def client(stack: Settings) -> Iterator[SyncPrefectClient]:
     assert stack.prefect_address is not None
+    prepare_ledger(stack, say=print).close()  # as `lowtide up` does
     with get_client(sync_client=True) as opened:
         yield opened
 
