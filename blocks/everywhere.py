@@ -95,6 +95,10 @@ class Everywhere(Runner):
     def forget(self, run: str, leg: int) -> None:
         self._of(run, leg).forget(run, leg)
 
+    @override
+    def has_spot(self, where: Where, *, now: datetime) -> bool | None:
+        return self._places[where].has_spot(where, now=now)
+
     def _of(self, run: str, leg: int) -> Runner:
         found = self._known.get((run, leg))
         if found is not None:

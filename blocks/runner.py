@@ -15,6 +15,7 @@ from prefect.blocks.core import Block
 
 from lowtide.errors import BadInputError
 from lowtide.identity import digest
+from lowtide.job import Where
 from lowtide.legs import LegSpec, LegStatus, StopCause
 
 
@@ -119,6 +120,18 @@ class Runner(Block, ABC):
         Raises:
             ConflictError: the leg has not ended; nothing was let go.
         """
+
+    def has_spot(self, where: Where, *, now: datetime) -> bool | None:  # noqa: ARG002 - for others
+        """Say whether spot capacity could be had now, as far as that can be told without trying.
+
+        Args:
+            where: Where a leg would run.
+            now: The time.
+
+        Returns:
+            None where only trying tells: the answer of a runner that says nothing else.
+        """
+        return None
 
 
 def work_digest(spec: LegSpec) -> str:

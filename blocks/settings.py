@@ -55,6 +55,15 @@ class Settings(BaseSettings):
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="Further settings of the cluster, as docs/cluster.md."
     )
+    spot_trace: Path | None = Field(
+        default=None, description="Recording of spot capacity that local spot legs live by."
+    )
+    spot_values: str | None = Field(
+        default=None, description="What its numbers mean: available or preempted."
+    )
+    spot_speed: float = Field(
+        default=1.0, gt=0, description="Recorded seconds that pass in a second."
+    )
     job_file: Path = Field(
         default=EXAMPLES / "digits" / "job.yaml", description="The job when none is named."
     )

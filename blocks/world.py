@@ -17,6 +17,7 @@ from blocks.runner import Runner
 from blocks.scheduler import Scheduler
 from blocks.settings import Settings
 from blocks.tracking import Tracking
+from lowtide.backtest import Values
 from lowtide.documents import explain
 from lowtide.errors import BadInputError, UnavailableError
 from lowtide.job import Where
@@ -94,7 +95,12 @@ def open_runner(settings: Settings, *, ledger: Operations) -> Everywhere:
         BadInputError: the settings of the cluster are not usable.
     """
     places = {
-        Where.LOCAL: LocalCluster(home=settings.legs_folder),
+        Where.LOCAL: LocalCluster(
+            home=settings.legs_folder,
+            spot_trace=settings.spot_trace,
+            spot_values=None if settings.spot_values is None else Values(settings.spot_values),
+            spot_speed=settings.spot_speed,
+        ),
         Where.KUBERNETES: open_cluster(settings),
     }
     return Everywhere.of(places, ledger=ledger)

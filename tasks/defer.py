@@ -15,6 +15,7 @@ from tasks.claim import Owned
 from tasks.effect import effect
 
 _LOOK_EVERY = timedelta(seconds=15)
+_IN_PLACE_MAX = timedelta(minutes=1)
 
 
 @effect(name="defer_run")
@@ -28,17 +29,20 @@ def defer_run(world: World, owned: Owned, *, until: datetime, reason: str) -> bo
         reason: Why then.
 
     Returns:
-        False when there is no deployment to schedule: the caller has to wait in place.
+        False when there is no deployment to schedule, or the wait is too short to be worth another
+        flow run: the caller has to wait in place.
     """
     row = world.ledger.run(owned.run)
     if row is None:
         return False
     number = len(world.ledger.events(owned.run, kind=EventKind.DEFERRED)) + 1
     ask = TrainAsk(job=owned.job, key=row.key)
-    scheduled = world.scheduler.schedule(ask, at=until, key=f"{owned.run}:defer:{number}")
+    scheduled = None
+    if until - world.now() > _IN_PLACE_MAX:
+        scheduled = world.scheduler.schedule(ask, at=until, key=f"{owned.run}:defer:{number}")
     now = world.now()
     world.ledger.top_up(
-        key=f"{owned.run}/defer-{number}",
+        key=f"{owned.run}/defer-until-{until.isoformat()}",
         run=owned.run,
         amount_usd=ZERO_USD,
         expires_at=until + START_WITHIN + HOLD_SLACK,
@@ -71,7 +75,9 @@ def defer_run(world: World, owned: Owned, *, until: datetime, reason: str) -> bo
 
 def wait_in_place(world: World, owned: Owned, *, until: datetime) -> None:
     """Wait for a time, and stay the run's owner meanwhile."""
-    log.say(f"no deployment to start this run again: waiting here until {until:%H:%M} UTC")
+    log.say(
+        f"waiting here until {until:%H:%M:%S} UTC: too short a wait, or no deployment to start"
+    )
     while (left := until - world.now()) > timedelta(0):
         world.ledger.renew_lease(owned.lease, now=world.now())
         world.clock.pause(min(left, _LOOK_EVERY).total_seconds())

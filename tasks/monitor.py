@@ -26,6 +26,7 @@ from tasks.bill import Bill
 from tasks.budget import HOLD_SLACK
 from tasks.claim import Owned
 from tasks.early_stop import stop_when_enough
+from tasks.decide import Mind
 from tasks.effect import effect
 from tasks.forecast import Outlook, outlook, progress_of
 from tasks.look import record_leg, stop_asked
@@ -93,6 +94,9 @@ class Watch:
     refusals: set[str] = field(default_factory=set[str])
     waits_for: str = ""
     silence: str = ""
+    progress: Progress | None = None
+    mind: Mind | None = None
+    moved: bool = False
 
     def look(self) -> LegStatus:
         """Look once, and do what follows from it."""
@@ -109,6 +113,8 @@ class Watch:
             world.runner.stop(run, self.leg)
         if status.started_at is not None:
             self._follow(row, status, now=now)
+        if status.phase != "ended" and not self.moved:
+            self._decide(row, status)
         return status
 
     def silent(self, error: UnavailableError) -> None:
@@ -133,6 +139,10 @@ class Watch:
             self.owned.lease, self.owned.run, state=RunState.RUNNING, message=message, now=now
         )
         self.waits_for = reason
+
+    def _decide(self, row: LegRow, status: LegStatus) -> None:
+        mind = self.mind = self.mind or Mind.of(self.world, self.owned)
+        self.moved = mind.watch(row, status, ahead=self.latest, progress=self.progress) is not None
 
     def _renew(self, now: datetime) -> None:
         if self.renewed_at is None or now - self.renewed_at >= _RENEW_EVERY:

@@ -17,16 +17,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, PrivateAttr
 from typing_extensions import override
 
 from blocks.local.files import Cause, Claim, Ended, LegFolder, Order
 from blocks.local.processes import boot_id, booted_at, start_ticks, uptime_s
 from blocks.local.supervisor import POLL_S, withdrawn_reason
 from blocks.runner import Runner, check_limit, check_spec, work_digest
+from blocks.traces import read_traces
+from lowtide.backtest import MIDNIGHT, Replay, Values
 from lowtide.errors import BadInputError, ConflictError, UnavailableError
 from lowtide.identity import leg_name
-from lowtide.legs import LegEnd, LegSpec, LegStatus, StopCause, classify_exit
+from lowtide.job import Where
+from lowtide.legs import Capacity, LegEnd, LegSpec, LegStatus, StopCause, classify_exit
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _LOG_BYTES_READ = 256 * 1024
@@ -56,6 +59,18 @@ class LocalCluster(Runner):
         default=sys.executable,
         description="Interpreter of the supervisors, and of commands that begin with python.",
     )
+    spot_trace: Path | None = Field(
+        default=None, description="Recording of spot capacity that is played for spot legs."
+    )
+    spot_values: Values | None = Field(
+        default=None, description="What its numbers mean, where it does not say so itself."
+    )
+    spot_speed: float = Field(
+        default=1.0, gt=0, description="Recorded seconds that pass in a second."
+    )
+    spot_start: datetime = Field(default=MIDNIGHT, description="When its first tick is.")
+
+    _played: Replay | None = PrivateAttr(default=None)
 
     @override
     def start(self, spec: LegSpec, *, now: datetime) -> str:
@@ -65,9 +80,19 @@ class LocalCluster(Runner):
             order = as_order(spec, python=self.python)
             if not folder.place(order):
                 _check_same_work(folder, order, name=spec.name)
-            if folder.claim() is None and folder.ended() is None:
+            if (
+                folder.claim() is None
+                and folder.ended() is None
+                and self._may_launch(spec, folder, now=now)
+            ):
                 self._launch(folder)
         return str(folder.path)
+
+    @override
+    def has_spot(self, where: Where, *, now: datetime) -> bool | None:
+        replay = self._replay()
+        # Where no recording is played, this machine's own capacity stands for spot too.
+        return True if replay is None else replay.available(now)
 
     @override
     def status(self, run: str, leg: int, *, now: datetime) -> LegStatus:
@@ -134,6 +159,24 @@ class LocalCluster(Runner):
                     msg, where=f"leg {folder.path.name!r}", remedy="ask for its status first"
                 )
             folder.settle()
+
+    def _replay(self) -> Replay | None:
+        if self.spot_trace is None:
+            return None
+        if self._played is None:
+            (trace,) = read_traces(self.spot_trace, values=self.spot_values)
+            self._played = Replay(trace=trace, speed=self.spot_speed, start=self.spot_start)
+        return self._played
+
+    def _may_launch(self, spec: LegSpec, folder: LegFolder, *, now: datetime) -> bool:
+        """Say whether a leg's capacity is there, having noted when it will go."""
+        replay = self._replay()
+        if replay is None or spec.capacity is not Capacity.SPOT:
+            return True
+        gone_at = replay.gone_at(now)
+        if gone_at is not None:
+            folder.write_gone_at(gone_at)
+        return gone_at is None or gone_at > now
 
     def _folder(self, run: str, leg: int) -> LegFolder:
         return LegFolder(self.home.absolute() / leg_name(run, leg))

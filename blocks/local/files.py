@@ -3,6 +3,7 @@
     leg.json       what to run, on which terms          written once, by the first who starts the leg
     limit.json     the limit in force, once changed     replaced by whoever changes it
     stop.json      that it shall end, and why           written once, by the first who asks
+    gone.json      when its capacity is taken away      written before its start, where that is played
     claim.json     who supervises it, since when        written once, by the supervisor, before it starts
     end.json       when and how it ended                by the supervisor; by a witness if it is gone
     lock           held while supervisor or keeper live
@@ -137,6 +138,15 @@ class LegFolder:
     def ask_to_stop(self, cause: Cause) -> None:
         """Ask for the end; the first cause stays."""
         self._write_first("stop.json", {"cause": cause})
+
+    def gone_at(self) -> datetime | None:
+        """Return when the leg's capacity is taken away; None where nobody knows."""
+        found = self._read("gone.json")
+        return None if found is None else datetime.fromisoformat(found["at"])
+
+    def write_gone_at(self, at: datetime) -> None:
+        """Say when the leg's capacity is taken away; to be written before it starts."""
+        self._replace("gone.json", {"at": at})
 
     def claim(self) -> Claim | None:
         """Return who supervises the leg; None as long as nobody does."""

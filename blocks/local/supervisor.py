@@ -187,6 +187,7 @@ def _watch(
     """
     cause: Cause | None = None
     preempted = False
+    gone_at = leg.gone_at()
     until_s = leg.limit_s(order)
     while (exit_code := program.poll()) is None:
         elapsed_s = start.elapsed_s()
@@ -203,6 +204,7 @@ def _watch(
         wait_s = min(POLL_S, max(0.0, until_s - elapsed_s))
         heeded = signal.sigtimedwait(_HEEDED, wait_s)
         preempted |= heeded is not None and heeded.si_signo != signal.SIGCHLD
+        preempted |= gone_at is not None and start.now() >= gone_at
     return exit_code, cause
 
 

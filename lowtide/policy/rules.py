@@ -49,7 +49,9 @@ def off_peak(seen: Observation) -> Decision:
 
 
 def greedy(seen: Observation) -> Decision:
-    """Run on spot whenever it is there, and wait otherwise."""
+    """Run on spot whenever it is there, and wait otherwise; at once where spot is not accepted."""
+    if seen.terms is CapacityAsk.ON_DEMAND:
+        return run_now(seen)
     if seen.held is Capacity.SPOT:
         return _stay_on_spot()
     if seen.held is Capacity.ON_DEMAND and at_risk(seen, lost_s=seen.unsaved_s):
@@ -71,7 +73,7 @@ def uniform_progress(seen: Observation) -> Decision:
         Wu et al. (NSDI 2024), sections 3.3 and 5.2, in the variant of the authors' code that stays on
         demand while spot is absent.
     """
-    if seen.deadline is None:
+    if seen.deadline is None or seen.terms is CapacityAsk.ON_DEMAND:
         return greedy(seen)
     if seen.held is Capacity.SPOT:
         return _stay_on_spot()
