@@ -20,7 +20,7 @@ from lowtide.changeover import changeover_of
 from lowtide.decision import Action, Decision
 from lowtide.events import EventKind
 from lowtide.forecast import TimeForecast
-from lowtide.job import CapacityAsk, Priority, TrainingJob, Where
+from lowtide.job import CapacityAsk, PolicyName, Priority, TrainingJob, Where
 from lowtide.legs import Capacity, LegEnd, LegStatus
 from lowtide.policy import Observation, Sightings, Tariff, decide, read_observation
 from lowtide.prices import Demand, PriceBook, PriceUnknownError, segments
@@ -38,6 +38,7 @@ PATIENCE = {Where.LOCAL: timedelta(seconds=30), Where.KUBERNETES: timedelta(minu
 _LOOK_AHEAD = timedelta(days=8)
 _AGAIN_FIRST = timedelta(seconds=5)
 _AGAIN_MAX = timedelta(minutes=15)
+_LEAST_WAIT = timedelta(seconds=1)
 _ACTION_OF = {Capacity.SPOT: Action.RUN_SPOT, Capacity.ON_DEMAND: Action.RUN_ON_DEMAND}
 
 
@@ -97,10 +98,10 @@ class Mind:
         tried_again_at = self._look_back(legs, now=now)
         seen = self._observe(None, status=None, now=now)
         decision = decide(seen)
-        if decision.action is Action.WAIT:
+        if decision.action is Action.WAIT and _may_come(seen):
             again_at = tried_again_at or now + _backed_off(self.waits)
             until = again_at if decision.until is None else min(decision.until, again_at)
-            decision = replace(decision, until=max(until, now))
+            decision = replace(decision, until=max(until, now + _LEAST_WAIT))
         self.note(seen, decision, now=now)
         return seen, decision
 
@@ -248,7 +249,7 @@ class Mind:
             work_s=_done_s(ahead.time) + ahead.time.time_remaining_s.p50,
             work_left_s=ahead.time.time_remaining_s.p50 - within_s,
             work_left_s_p90=ahead.time.time_remaining_s.p90 - within_s,
-            held=None if leg is None else leg.capacity,
+            held=_held(leg, status),
             changeover_s=_coarse(changeover.usual_s),
             changeover_s_max=_coarse(changeover.most_s),
             changeover_left_s=young_s,
@@ -276,6 +277,19 @@ def decided_again(body: dict[str, Any]) -> Decision | None:
     """
     document = body.get("observation") or {}
     return decide(read_observation(document)) if "policy" in document else None
+
+
+def _held(leg: LegRow | None, status: LegStatus | None) -> Capacity | None:
+    if leg is None or status is None:
+        return None
+    # A leg that waits for spot holds nothing yet, and may never.
+    waits_for_spot = leg.capacity is Capacity.SPOT and status.phase != "running"
+    return None if waits_for_spot else leg.capacity
+
+
+def _may_come(seen: Observation) -> bool:
+    """Say whether a wait may end with spot capacity, which nobody announces."""
+    return seen.terms is not CapacityAsk.ON_DEMAND and seen.policy is not PolicyName.OFF_PEAK
 
 
 def _tried_in_vain(legs: tuple[LegRow, ...]) -> datetime | None:

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from lowtide.decision import Action, Decision
 from lowtide.job import CapacityAsk
 from lowtide.legs import Capacity
-from lowtide.policy.guard import at_risk
-from lowtide.policy.observation import EPSILON_S, Observation
+from lowtide.policy.guard import act_at, at_risk
+from lowtide.policy.observation import EPSILON_S, Observation, Tariff
 from lowtide.words import show_duration
 
 
@@ -30,7 +30,7 @@ def off_peak(seen: Observation) -> Decision:
     if seen.urgent or seen.terms is CapacityAsk.SPOT:
         return run_now(seen)
     usd_per_h = seen.on_demand_usd_per_h
-    lowest_usd_per_h = min(tariff.usd_per_h for tariff in seen.tariffs_ahead)
+    lowest_usd_per_h = min(tariff.usd_per_h for tariff in _in_time(seen))
     next_low = _next_at(seen, lowest_usd_per_h)
     if usd_per_h <= lowest_usd_per_h:
         reason = f"the on-demand rate is at its lowest, {usd_per_h:.4g} USD per hour"
@@ -129,6 +129,13 @@ def _ahead_s(seen: Observation, *, deadline: datetime, later_s: float) -> tuple[
 
 def _stay_on_spot() -> Decision:
     return Decision(action=Action.RUN_SPOT, reason="it runs on spot, and stays while that lasts")
+
+
+def _in_time(seen: Observation) -> tuple[Tariff, ...]:
+    """Return the rates ahead, the present one first, that a run could still wait for."""
+    present, *later = seen.tariffs_ahead
+    latest = act_at(seen)
+    return (present, *(tariff for tariff in later if latest is None or tariff.start <= latest))
 
 
 def _next_at(seen: Observation, usd_per_h: float) -> datetime:
