@@ -10,6 +10,8 @@ class EventKind(StrEnum):
     """A flow run took the run over; its key is the flow run's id."""
     DECISION = "decision"
     """Something was decided, with what was known then."""
+    CHECKPOINT_EVERY = "checkpoint-every"
+    """How often a leg was told to save, and why; its key is the leg."""
     DEFERRED = "deferred"
     """The run was put off; its key is the flow run that will go on with it."""
     APPROVAL = "approval"

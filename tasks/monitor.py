@@ -16,7 +16,10 @@ from lowtide.ledger.budgets import Mode
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegStatus
 from lowtide.limits import RUN_TIME_MIN, SKEW_S, started_run_time_limit
+from lowtide.legs import Capacity, LegStatus
+from lowtide.limits import SKEW_S, started_run_time_limit
 from lowtide.money import ZERO_USD, quantize_usd
+from lowtide.prices import Demand, price
 from lowtide.progress import Progress
 from lowtide.verdict import Refused
 from lowtide.words import show_duration
@@ -197,6 +200,17 @@ class Watch:
             self._top_up(purse, to_usd=enough_usd, now=now)
         elif fresh and hold.amount_usd - enough_usd > hold.amount_usd * _SHRINK_SHARE:
             purse.give_back(to_usd=enough_usd, now=now)
+        needed_usd = purse.total_for(_expected_end(ahead, now=now))
+        if row.capacity is Capacity.SPOT and self.owned.job.deadline is not None:
+            # On spot the deadline rests on the money to go on without it.
+            needed_usd = max(needed_usd, purse.fall_back_usd(_expected_end(ahead, now=now), now))
+        cap_usd = self.owned.job.budget.max_usd
+        if cap_usd is not None:
+            needed_usd = min(needed_usd, cap_usd)
+        if needed_usd > hold.amount_usd:
+            self._top_up(purse, to_usd=needed_usd, now=now)
+        elif fresh and hold.amount_usd - needed_usd > hold.amount_usd * _SHRINK_SHARE:
+            purse.give_back(to_usd=needed_usd, now=now)
         else:
             # A flow may have died between its top-up and the limit that it paid for.
             purse.align_limit()
@@ -258,6 +272,14 @@ class _Purse:
         return self.spent_before_usd + quantize_usd(
             self.bill.cost(start=self._started_at, end=end + margin)
         )
+
+    def fall_back_usd(self, end: datetime, now: datetime) -> Decimal:
+        """Return the hold's total that pays for the rest on demand, from now to a moment."""
+        margin = timedelta(seconds=self.owned.job.checkpoint.grace_s + SKEW_S)
+        so_far = self.bill.cost(start=self._started_at, end=max(now, self._started_at))
+        on_demand = Demand.of(self.owned.job, Capacity.ON_DEMAND)
+        rest = price(self.bill.book, on_demand, start=now, end=max(end, now) + margin)
+        return self.spent_before_usd + quantize_usd(so_far + rest)
 
     def top_up(self, *, to_usd: Decimal, now: datetime) -> Refused | None:
         """Hold more, then raise the limit; or say why there is no more."""

@@ -8,6 +8,8 @@ from blocks.world import World
 from lowtide.contract import tracked_params, training_environment
 from lowtide.errors import BadInputError, ConflictError, LowtideError, UnavailableError
 from lowtide.job import TrainingJob, Where
+from lowtide.errors import ConflictError
+from lowtide.job import Where
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegEnd, LegSpec
 from lowtide.limits import longest_run_time, run_time_limit
@@ -16,13 +18,15 @@ from lowtide.prices import Demand
 from lowtide.site import KubernetesSettings
 from tasks import log
 from tasks.budget import START_WITHIN, fund_leg
+from tasks.checkpoints import checkpoint_every_s
 from tasks.claim import Owned
+from tasks.decide import in_safety_net
 from tasks.effect import effect
 from tasks.plan import Plan
 from tasks.stop import ask_stop
 
-# Until checkpoints of this job were measured: often enough that a preemption costs little.
-_CHECKPOINT_EVERY_S = 60.0
+# Kueue's class of a leg whose deadline leaves it no choice: before all but what is urgent.
+_NET_CLASS = "deadline"
 # A leg that would have to end as soon as it started is not worth its start.
 _LIMIT_MIN = timedelta(seconds=1)
 
@@ -141,7 +145,6 @@ def _spec(world: World, owned: Owned, leg: LegRow, *, mlflow_run: str) -> LegSpe
     job = owned.job
     on_cluster = job.where is Where.KUBERNETES
     checkpoints = POD_CHECKPOINTS if on_cluster else str(world.checkpoints / owned.run)
-    interval = job.checkpoint.interval
     return LegSpec(
         run=owned.run,
         leg=leg.leg,
@@ -153,19 +156,20 @@ def _spec(world: World, owned: Owned, leg: LegRow, *, mlflow_run: str) -> LegSpe
             tracking_uri=world.tracking.uri,
             mlflow_run=mlflow_run,
             checkpoint_dir=checkpoints,
-            checkpoint_every_s=_CHECKPOINT_EVERY_S if interval == "auto" else interval,
+            checkpoint_every_s=checkpoint_every_s(world, owned, leg.leg),
         ),
         checkpoint_dir=checkpoints,
         limit_s=leg.limit_s,
         start_by=leg.start_by,
         grace_s=job.checkpoint.grace_s,
         capacity=leg.capacity,
-        settings=_cluster_settings(world, job, leg) if on_cluster else {},
+        settings=_cluster_settings(world, owned, leg) if on_cluster else {},
     )
 
 
-def _cluster_settings(world: World, job: TrainingJob, leg: LegRow) -> Mapping[str, object]:
+def _cluster_settings(world: World, owned: Owned, leg: LegRow) -> Mapping[str, object]:
     """Return what a cluster is asked for; it must be the same whoever submits the leg again."""
+    job = owned.job
     bound_s = None
     if job.budget.max_usd is not None:
         # Only Kueue's quota hangs on it: a preempted leg that nobody watches gives its place back.
@@ -177,4 +181,7 @@ def _cluster_settings(world: World, job: TrainingJob, leg: LegRow) -> Mapping[st
             start_by=leg.start_by,
         )
         bound_s = bound.total_seconds()
-    return KubernetesSettings.of(job, bound_s=bound_s).document()
+    in_net = in_safety_net(world, owned.run)
+    return KubernetesSettings.of(
+        job, workload_priority=_NET_CLASS if in_net else None, bound_s=bound_s
+    ).document()
