@@ -99,6 +99,10 @@ class Everywhere(Runner):
     def has_spot(self, where: Where, *, now: datetime) -> bool | None:
         return self._places[where].has_spot(where, now=now)
 
+    @override
+    def on_demand_gpus(self, where: Where) -> int | None:
+        return self._places[where].on_demand_gpus(where)
+
     def _of(self, run: str, leg: int) -> Runner:
         found = self._known.get((run, leg))
         if found is not None:

@@ -133,6 +133,14 @@ class Runner(Block, ABC):
         """
         return None
 
+    def on_demand_gpus(self, where: Where) -> int | None:  # noqa: ARG002 - for others
+        """Return how many on-demand GPUs the quota has in all; None where nobody counts them.
+
+        Args:
+            where: Where legs would run.
+        """
+        return None
+
 
 def work_digest(spec: LegSpec) -> str:
     """Return the content hash of what a leg runs, without the terms on which it runs.

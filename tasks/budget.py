@@ -17,6 +17,7 @@ from lowtide.money import quantize_usd, show_usd
 from lowtide.prices import Demand, PriceUnknownError
 from lowtide.verdict import RefusalReason, Refused
 from tasks import log
+from tasks.accept import promise
 from tasks.announce import announce, announce_thresholds
 from tasks.claim import Owned
 from tasks.effect import effect
@@ -96,6 +97,11 @@ def need_of(world: World, owned: Owned) -> Need | Refused:
     if isinstance(ahead, Refused):
         return ahead
     duration = _planned(ahead)
+    late = promise(world, owned, ahead.time)
+    if late is not None:
+        return late
+    duration = timedelta(seconds=ahead.time.time_remaining_s.p90)
+    demand = Demand.of(job, Capacity.ON_DEMAND)
     try:
         amount, _ = hold_price(
             book.pinned(version),

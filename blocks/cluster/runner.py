@@ -17,12 +17,13 @@ from typing_extensions import override
 
 from blocks.cluster import checks
 from blocks.cluster.api import Api
+from blocks.cluster.capacity import CapacityOfCluster
 from blocks.cluster.connect import connect
 from blocks.cluster.errors import InvalidObjectError, MissingError, ObjectConflictError
 from blocks.cluster.look import look
 from blocks.cluster.mirror import Pace
 from blocks.cluster.view import Leg, View, jobs_path, pods_path, view_of, workloads_path
-from blocks.runner import Runner, check_limit, check_spec, work_digest
+from blocks.runner import check_limit, check_spec, work_digest
 from lowtide.errors import BadInputError, ConflictError, LowtideError, UnavailableError
 from lowtide.identity import leg_name
 from lowtide.leg_causes import is_ending
@@ -54,7 +55,7 @@ _TRIES = 5
 _DAY_S = 86_400
 
 
-class KubernetesCluster(Runner):
+class KubernetesCluster(CapacityOfCluster):
     """Runs legs as Jobs of a Kubernetes cluster, queued by Kueue where it is there.
 
     Examples:
@@ -241,6 +242,7 @@ class KubernetesCluster(Runner):
         return self
 
     @property
+    @override
     def api(self) -> Api:
         """This process' client of the cluster."""
         return connect(self.kubeconfig, self.context)
@@ -250,6 +252,7 @@ class KubernetesCluster(Runner):
         return view_of(self.api, self.namespace, pace=self._pace)
 
     @property
+    @override
     def site(self) -> Site:
         """How the cluster is, for all legs alike."""
         return Site(

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from prefect.client.schemas.objects import State
@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 from apps.answers import show_document
+from blocks.ledger import Books
 from blocks.local.cluster import LocalCluster
 from blocks.world import World
 from flows.train import train
@@ -74,7 +75,7 @@ def test_digits_is_preempted_twice_resumes_and_costs_less_than_on_demand(recorde
         params={"copies": 25, "hidden": 256},
     )
 
-    state: State = train(TrainAsk(job=job, key="spot-story"), recorded, return_state=True)
+    state: State[Any] = train(TrainAsk(job=job, key="spot-story"), recorded, return_state=True)  # ty: ignore[no-matching-overload] - ty loses Prefect's parameters here
 
     assert state.is_completed(), state.message
     run = run_id("spot-story")
@@ -94,6 +95,7 @@ def test_digits_is_preempted_twice_resumes_and_costs_less_than_on_demand(recorde
     charged_usd = sum((leg.charged_usd for leg in legs), Decimal(0))
     on_demand_usd = Decimal(sum(progress.epoch_s)) / 3600 * Decimal("0.25")
     assert charged_usd < on_demand_usd
+    assert isinstance(recorded.ledger, Books)
     decisions = show_document(recorded.ledger, row)["decisions"]
     assert len(decisions) >= len(legs)
     for decision in decisions:
