@@ -96,11 +96,10 @@ def need_of(world: World, owned: Owned) -> Need | Refused:
     ahead = outlook(world.ledger, job, book=book, capacity=Capacity.ON_DEMAND, now=now)
     if isinstance(ahead, Refused):
         return ahead
-    duration = _planned(ahead)
     late = promise(world, owned, ahead.time)
     if late is not None:
         return late
-    duration = timedelta(seconds=ahead.time.time_remaining_s.p90)
+    duration = _planned(ahead)
     demand = Demand.of(job, Capacity.ON_DEMAND)
     try:
         amount, _ = hold_price(

@@ -14,10 +14,8 @@ from lowtide.errors import UnavailableError
 from lowtide.events import EventKind
 from lowtide.ledger.budgets import Mode
 from lowtide.ledger.records import RunState
-from lowtide.legs import LegStatus
-from lowtide.limits import RUN_TIME_MIN, SKEW_S, started_run_time_limit
 from lowtide.legs import Capacity, LegStatus
-from lowtide.limits import SKEW_S, started_run_time_limit
+from lowtide.limits import RUN_TIME_MIN, SKEW_S, started_run_time_limit
 from lowtide.money import ZERO_USD, quantize_usd
 from lowtide.prices import Demand, price
 from lowtide.progress import Progress
@@ -28,8 +26,8 @@ from tasks.announce import announce_thresholds
 from tasks.bill import Bill
 from tasks.budget import HOLD_SLACK
 from tasks.claim import Owned
-from tasks.early_stop import stop_when_enough
 from tasks.decide import Mind
+from tasks.early_stop import stop_when_enough
 from tasks.effect import effect
 from tasks.forecast import Outlook, outlook, progress_of
 from tasks.look import record_leg, stop_asked
@@ -194,26 +192,23 @@ class Watch:
             return
         purse = _Purse(world=self.world, owned=self.owned, row=row, hold=hold)
         least_usd, enough_usd = (
-            self._capped(purse.total_for(end)) for end in paid_ends(ahead, now=now)
+            self._capped(self._needed_usd(purse, end, now=now))
+            for end in paid_ends(ahead, now=now)
         )
         if least_usd > hold.amount_usd:
             self._top_up(purse, to_usd=enough_usd, now=now)
         elif fresh and hold.amount_usd - enough_usd > hold.amount_usd * _SHRINK_SHARE:
             purse.give_back(to_usd=enough_usd, now=now)
-        needed_usd = purse.total_for(_expected_end(ahead, now=now))
-        if row.capacity is Capacity.SPOT and self.owned.job.deadline is not None:
-            # On spot the deadline rests on the money to go on without it.
-            needed_usd = max(needed_usd, purse.fall_back_usd(_expected_end(ahead, now=now), now))
-        cap_usd = self.owned.job.budget.max_usd
-        if cap_usd is not None:
-            needed_usd = min(needed_usd, cap_usd)
-        if needed_usd > hold.amount_usd:
-            self._top_up(purse, to_usd=needed_usd, now=now)
-        elif fresh and hold.amount_usd - needed_usd > hold.amount_usd * _SHRINK_SHARE:
-            purse.give_back(to_usd=needed_usd, now=now)
         else:
             # A flow may have died between its top-up and the limit that it paid for.
             purse.align_limit()
+
+    def _needed_usd(self, purse: "_Purse", end: datetime, *, now: datetime) -> Decimal:
+        total_usd = purse.total_for(end)
+        if purse.row.capacity is Capacity.SPOT and self.owned.job.deadline is not None:
+            # On spot the deadline rests on the money to go on without it.
+            return max(total_usd, purse.fall_back_usd(end, now=now))
+        return total_usd
 
     def _capped(self, amount_usd: Decimal) -> Decimal:
         cap_usd = self.owned.job.budget.max_usd
@@ -273,7 +268,7 @@ class _Purse:
             self.bill.cost(start=self._started_at, end=end + margin)
         )
 
-    def fall_back_usd(self, end: datetime, now: datetime) -> Decimal:
+    def fall_back_usd(self, end: datetime, *, now: datetime) -> Decimal:
         """Return the hold's total that pays for the rest on demand, from now to a moment."""
         margin = timedelta(seconds=self.owned.job.checkpoint.grace_s + SKEW_S)
         so_far = self.bill.cost(start=self._started_at, end=max(now, self._started_at))

@@ -7,8 +7,6 @@ from blocks.ledger import Hold, LegRow
 from blocks.world import World
 from lowtide.contract import tracked_params, training_environment
 from lowtide.errors import BadInputError, ConflictError, LowtideError, UnavailableError
-from lowtide.job import TrainingJob, Where
-from lowtide.errors import ConflictError
 from lowtide.job import Where
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegEnd, LegSpec
