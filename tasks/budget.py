@@ -100,7 +100,6 @@ def need_of(world: World, owned: Owned) -> Need | Refused:
     if late is not None:
         return late
     duration = _planned(ahead)
-    demand = Demand.of(job, Capacity.ON_DEMAND)
     try:
         amount, _ = hold_price(
             book.pinned(version),

@@ -10,6 +10,7 @@ A try that does not start costs nothing, and is repeated after a while that doub
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,6 +57,8 @@ class Mind:
         told: What was decided last.
         ahead: The newest forecast.
         progress: The epochs that it rests on.
+        rates: What on demand costs.
+        plan: The options that were weighed, to be kept with the decision.
     """
 
     world: World
@@ -68,6 +71,7 @@ class Mind:
     ahead: Outlook | None = None
     progress: Progress | None = None
     rates: tuple[Tariff, ...] = ()
+    plan: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, world: World, owned: Owned) -> "Mind":
@@ -154,6 +158,7 @@ class Mind:
                 "reason": decision.reason,
                 "until": None if decision.until is None else decision.until.isoformat(),
                 "latched": decision.latched,
+                **({} if self.plan is None else {"plan": dict(self.plan)}),
             },
             now=now,
         )

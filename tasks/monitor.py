@@ -95,7 +95,6 @@ class Watch:
     refusals: set[str] = field(default_factory=set[str])
     waits_for: str = ""
     silence: str = ""
-    progress: Progress | None = None
     mind: Mind | None = None
     moved: bool = False
 

@@ -38,6 +38,8 @@ def plan_run(world: World, owned: Owned) -> Plan:
     """Choose the next leg's terms by the job's policy; at first, show what else there was."""
     mind = Mind.of(world, owned)
     is_first = mind.count == 0
+    options = _options(world, owned) if is_first else None
+    mind.plan = None if options is None else options.document()
     found = mind.next_leg()
     if isinstance(found, Refused):
         # Money is held already, so what is not known is no reason to keep it idle.
@@ -46,7 +48,6 @@ def plan_run(world: World, owned: Owned) -> Plan:
     if decision.action is Action.STOP:
         ask_stop(world.ledger, owned.run, reason=decision.reason, now=world.now())
     plan = _plan(decision)
-    options = _options(world, owned) if is_first else None
     show.markdown(f"{owned.run}-plan", title="Plan", text=_text(owned, plan, options))
     return plan
 

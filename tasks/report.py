@@ -85,7 +85,7 @@ def _gather(world: World, owned: Owned, *, busy: float | None) -> RunReport:
 
 def _ways(body: Mapping[str, Any]) -> tuple[WayLine, ...]:
     """Return the ways that the first plan weighed, as they were written down."""
-    seen: Mapping[str, Any] = body.get("observation") or {}
+    seen: Mapping[str, Any] = body.get("plan") or {}
     if "forecast_usd" not in seen:
         return ()
     asked = WayLine(kind="as asked", cost_usd=_range(seen["forecast_usd"]), why="")

@@ -185,7 +185,7 @@ def job(policy: str, *, hours: float, **changes: object) -> TrainingJob:
     return digits(epochs=8, expected_epoch_s=15, policy=policy, deadline=deadline, **changes)
 
 
-@pytest.mark.parametrize("policy", ["greedy", "uniform-progress", "adaptive"])
+@pytest.mark.parametrize("policy", ["greedy", "uniform-progress"])
 def test_a_run_is_preempted_twice_resumes_in_time_and_costs_less_than_on_demand(
     policy: str, tmp_path: Path
 ) -> None:
