@@ -29,9 +29,9 @@ run: setup ## Start the local stack, train the main job, print where to look.
 down: setup ## End what `make run` started.
 	$(BIN)/lowtide down
 
-test: setup ## Run every test but those on a real cluster (make test-cluster), with coverage.
+test: setup cluster-tools ## Run every test, with coverage.
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not cluster"
+	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
