@@ -52,7 +52,6 @@ from lowtide.site import KubernetesSettings, Site, SpotNodes
 
 T = TypeVar("T")
 _TRIES = 5
-_DAY_S = 86_400
 
 
 class KubernetesCluster(CapacityOfCluster):
@@ -108,7 +107,7 @@ class KubernetesCluster(CapacityOfCluster):
         description="Seconds after which a leg that cannot start has failed: no image, no secret.",
     )
     keep_ended_s: int = Field(
-        default=_DAY_S, ge=0, description="Seconds that a settled leg's Job and logs are kept."
+        default=86_400, ge=0, description="Seconds that a settled leg's Job and logs are kept."
     )
 
     _pace: Pace = PrivateAttr(default_factory=Pace)
