@@ -121,7 +121,6 @@ class KubernetesCluster(CapacityOfCluster):
         if known.job is not None:
             return self._adopt(known.job, job)
         if known.pods:
-            # Somebody deleted its Job: it has had its one start.
             return self._handle(spec.name)
         checks.check_clock(self.api)
         if now >= spec.start_by:
@@ -211,7 +210,7 @@ class KubernetesCluster(CapacityOfCluster):
         try:
             text = self.api.text(path, container=CONTAINER, tailLines=lines_max)
         except (MissingError, InvalidObjectError):
-            return ()  # its container has not started, or is gone
+            return ()
         return tuple(text.splitlines())
 
     @override
@@ -355,7 +354,6 @@ class KubernetesCluster(CapacityOfCluster):
         metadata: dict[str, Any] = {"resourceVersion": job["metadata"]["resourceVersion"]}
         if part(job, "spec").get("suspend"):
             if limit_s < limit_of(job):
-                # Its spec may not change before it has started, so it gives way to another leg.
                 return 0.0, stop_patch(job, "start-by")
             metadata["annotations"] = {LIMIT_ANNOTATION: f"{limit_s:g}"}
             return limit_s, {"metadata": metadata}
