@@ -216,11 +216,13 @@ def test_spot_that_never_comes_leaves_on_demand_in_time(tmp_path: Path) -> None:
 
     drive(world, owned)
 
-    [leg] = world.ledger.legs(RUN)
-    assert (leg.capacity, leg.end) == (Capacity.ON_DEMAND, LegEnd.COMPLETED)
+    legs = world.ledger.legs(RUN)
+    # Measured epochs may free it from the net, and greedy waits then: in time all the same.
+    assert {leg.capacity for leg in legs} == {Capacity.ON_DEMAND}
+    assert legs[-1].end is LegEnd.COMPLETED
     assert world.now() <= NOON + timedelta(hours=0.2)
-    last = world.ledger.events(RUN, kind=EventKind.DECISION)[-1].body
-    assert last["latched"] is True
+    bodies = [event.body for event in world.ledger.events(RUN, kind=EventKind.DECISION)]
+    assert any(body["latched"] for body in bodies)
 
 
 def test_a_deadline_that_cannot_be_kept_is_refused_before_anything_is_held(
