@@ -280,7 +280,7 @@ def decided_again(body: dict[str, Any]) -> Decision | None:
     Raises:
         BadInputError: what was stored is no observation.
     """
-    document = body.get("observation") or {}
+    document: dict[str, Any] = body.get("observation") or {}
     return decide(read_observation(document)) if "policy" in document else None
 
 

@@ -26,11 +26,11 @@ from lowtide.legs import Capacity, LegEnd
 from lowtide.money import ZERO_USD, from_micro
 from lowtide.report import Cell, EpochSeen, LegFigures, RunFacts, UseLine, team_of
 
-FIRST_PLAN = "plan-1"
+FIRST_PLAN = "decision-1"
 """Key of the decision that a run's first forecast lies in."""
 _DAY_US = 86_400_000_000
 _Query: TypeAlias = Select[*tuple[Any, ...]]
-_FORECAST = EVENT.c.body["observation"]["forecast_usd"]["p50"].as_string()
+_FORECAST = EVENT.c.body["plan"]["forecast_usd"]["p50"].as_string()
 _UTILIZATION = EVENT.c.body["gpu_utilization"].as_string()
 _EPOCH_S = EVENT.c.body["epoch_s"].as_string()
 _BEST = EVENT.c.body["best"].as_string()

@@ -125,11 +125,12 @@ def _open(books: Books, run: str, job: TrainingJob, created: datetime) -> None:
     )
     cost = {"p10": "1.500000", "p50": "2.000000", "p90": "2.800000"}
     body = {
-        "observation": {"forecast_usd": cost, "options": []},
+        "observation": {},
         "decision": "run-on-demand",
         "reason": "nothing cheaper is ahead",
+        "plan": {"forecast_usd": cost, "options": []},
     }
-    books.log(run, kind=EventKind.DECISION, key="plan-1", body=body, now=created)
+    books.log(run, kind=EventKind.DECISION, key="decision-1", body=body, now=created)
 
 
 def _legs(number: int, created: datetime, rng: np.random.Generator) -> list[Leg]:
