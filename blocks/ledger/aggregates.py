@@ -189,13 +189,14 @@ class Aggregates(Store):
 def _use(row: Stored, paths: Mapping[str, tuple[str, ...]]) -> UseLine:
     tags: Mapping[str, str] = row.tags or {}
     job: Mapping[str, Any] = row.job or {}
+    resources: Mapping[str, Any] = job.get("resources") or {}
     return UseLine(
         line=line_of(row),
         job=row.name or "",
         team=team_of(tags, paths.get(row.budget) or (row.budget,)),
         flavor=row.leg_flavor or row.flavor or "unknown",
         capacity=None if row.capacity is None else Capacity(row.capacity),
-        gpus=int((job.get("resources") or {}).get("gpus", 1)),
+        gpus=int(resources.get("gpus", 1)),
         priority=row.priority or "",
         tags=tags,
     )

@@ -104,14 +104,13 @@ def _waits(connection: Connection) -> dict[str, Waits]:
         .where(LEG.c.started_us.is_not(None))
         .group_by(LEG.c.flavor)
     )
-    return {
-        flavor: Waits(
-            buckets=tuple(int(each) for each in within),
-            count=int(count),
-            sum_s=int(total) / _SECOND_US,
+    found: dict[str, Waits] = {}
+    for row in connection.execute(statement):
+        flavor, count, total, *within = tuple(row)
+        found[str(flavor)] = Waits(
+            buckets=tuple(map(int, within)), count=int(count), sum_s=int(total) / _SECOND_US
         )
-        for flavor, count, total, *within in connection.execute(statement)
-    }
+    return found
 
 
 def _oldest_waits(

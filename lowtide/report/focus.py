@@ -18,7 +18,7 @@ from lowtide.ledger.records import JournalLine, LineKind
 from lowtide.legs import Capacity
 
 ISSUER = "lowtide"
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "BilledCost",
     "EffectiveCost",
     "ListCost",

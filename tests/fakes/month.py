@@ -16,7 +16,7 @@ from blocks.ledger import Books, Hold, Lease, RunState, Stretch
 from blocks.price_books import book_at
 from lowtide.events import EventKind
 from lowtide.identity import run_id
-from lowtide.job import TrainingJob
+from lowtide.job import TrainingJob, parse_job
 from lowtide.ledger.budgets import parse_budgets
 from lowtide.legs import Capacity, LegEnd
 from lowtide.prices import Demand, PriceBook, segments
@@ -99,15 +99,16 @@ def _play(books: Books, number: int, rng: np.random.Generator, *, share: float) 
 
 def _job(number: int, rng: np.random.Generator) -> TrainingJob:
     tags = {"team": "platform"} if number % 7 == 3 else {}
-    return TrainingJob(
-        name=_JOBS[int(rng.integers(len(_JOBS)))],
-        command=["train"],
-        epochs=8,
-        priority=("urgent", "normal", "normal", "background")[number % 4],
-        budget={"name": _PAYERS[number % 3]},
-        resources={"flavor": "t4", "gpus": 1 + number % 2, "cpus": 4, "memory_gib": 16},
-        tags=tags,
-    )
+    document = {
+        "name": _JOBS[int(rng.integers(len(_JOBS)))],
+        "command": ["train"],
+        "epochs": 8,
+        "priority": ("urgent", "normal", "normal", "background")[number % 4],
+        "budget": {"name": _PAYERS[number % 3]},
+        "resources": {"flavor": "t4", "gpus": 1 + number % 2, "cpus": 4, "memory_gib": 16},
+        "tags": tags,
+    }
+    return parse_job(document, source="month")
 
 
 def _open(books: Books, run: str, job: TrainingJob, created: datetime) -> None:
@@ -124,7 +125,7 @@ def _open(books: Books, run: str, job: TrainingJob, created: datetime) -> None:
         now=created,
     )
     cost = {"p10": "1.500000", "p50": "2.000000", "p90": "2.800000"}
-    body = {
+    body: dict[str, Any] = {
         "observation": {},
         "decision": "run-on-demand",
         "reason": "nothing cheaper is ahead",
