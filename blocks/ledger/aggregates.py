@@ -4,35 +4,29 @@ A journal of millions of lines is added up where it lies. What comes back is bou
 the days that are asked for, never by the lines.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true
 
 from blocks.ledger.audit import below, line_of
-from blocks.ledger.convert import from_us, from_us_if, to_us
+from blocks.ledger.convert import from_us, to_us
 from blocks.ledger.engine import Store, Stored, reads
-from blocks.ledger.schema import BUDGET, EVENT, HOLD, JOURNAL, LEG, RUN
+from blocks.ledger.run_facts import Query, facts_of, pairs, paths_of
+from blocks.ledger.schema import BUDGET, EVENT, JOURNAL, LEG, RUN
 from lowtide.errors import BadInputError
 from lowtide.events import EventKind
 from lowtide.ledger.periods import EPOCH, FOREVER
-from lowtide.ledger.records import UNFINISHED, LineKind, RunState
-from lowtide.legs import Capacity, LegEnd
+from lowtide.ledger.records import LineKind
+from lowtide.legs import Capacity
 from lowtide.money import ZERO_USD, from_micro
-from lowtide.report import Cell, EpochSeen, LegFigures, RunFacts, UseLine, team_of
+from lowtide.report import Cell, RunFacts, UseLine, team_of
 
-FIRST_PLAN = "decision-1"
-"""Key of the decision that a run's first forecast lies in."""
 _DAY_US = 86_400_000_000
-_Query: TypeAlias = Select[*tuple[Any, ...]]
-_FORECAST = EVENT.c.body["plan"]["forecast_usd"]["p50"].as_string()
-_UTILIZATION = EVENT.c.body["gpu_utilization"].as_string()
-_EPOCH_S = EVENT.c.body["epoch_s"].as_string()
 _BEST = EVENT.c.body["best"].as_string()
 
 
@@ -69,16 +63,15 @@ class Aggregates(Store):
             BadInputError: there is no such budget.
         """
         _check_budget(connection, days.budget)
-        charged = dict(_pairs(connection, _charged_by_run(days)))
-        return _facts(connection, _wanted_runs(days), charged, days)
+        charged = dict(pairs(connection, _charged_by_run(days)))
+        return facts_of(connection, _wanted_runs(days), charged, start=days.start, end=days.end)
 
     @reads
     def report_run(self, connection: Connection, run: str) -> RunFacts | None:
         """Return one run with all that was charged for it; None where there is none of that id."""
-        charged = dict(_pairs(connection, _charged_to(run)))
-        always = Days(start=EPOCH, end=FOREVER)
+        charged = dict(pairs(connection, _charged_to(run)))
         wanted = select(RUN).where(RUN.c.run == run)
-        return next(iter(_facts(connection, wanted, charged, always)), None)
+        return next(iter(facts_of(connection, wanted, charged, start=EPOCH, end=FOREVER)), None)
 
     @reads
     def report_cells(self, connection: Connection, days: Days, *, zone: str) -> tuple[Cell, ...]:
@@ -202,36 +195,7 @@ def _use(row: Stored, paths: Mapping[str, tuple[str, ...]]) -> UseLine:
     )
 
 
-def paths_of(connection: Connection) -> dict[str, tuple[str, ...]]:
-    """Return each budget with those above it, the root first."""
-    return {row.name: tuple(row.path) for row in connection.execute(select(BUDGET))}
-
-
-def _facts(
-    connection: Connection, wanted: _Query, charged: Mapping[str, int], days: Days
-) -> tuple[RunFacts, ...]:
-    legs = _legs(connection, wanted)
-    held = dict(_pairs(connection, _held_by_run(wanted)))
-    forecasts = dict(_pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
-    busy = dict(_pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
-    epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
-    paths = paths_of(connection)
-    bare = (_run(row, days, paths) for row in connection.execute(wanted))
-    return tuple(
-        replace(
-            facts,
-            legs=legs.get(facts.run, ()),
-            epochs=epochs.get(facts.run, ()),
-            charged_usd=from_micro(int(charged.get(facts.run, 0))),
-            held_usd=from_micro(int(held.get(facts.run, 0))),
-            forecast_usd=_decimal(forecasts.get(facts.run)),
-            gpu_utilization=_number(busy.get(facts.run)),
-        )
-        for facts in bare
-    )
-
-
-def _charged_to(run: str) -> _Query:
+def _charged_to(run: str) -> Query:
     return (
         select(JOURNAL.c.run, func.sum(JOURNAL.c.amount_micro_usd))
         .where(JOURNAL.c.run == run, JOURNAL.c.used_from_us.is_not(None))
@@ -262,11 +226,11 @@ def _used_in(days: Days) -> list[ColumnElement[bool]]:
     ]
 
 
-def _total(days: Days) -> _Query:
+def _total(days: Days) -> Query:
     return select(func.sum(JOURNAL.c.amount_micro_usd)).where(*_used_in(days))
 
 
-def _charged_by_run(days: Days) -> _Query:
+def _charged_by_run(days: Days) -> Query:
     """Add up run by run, in the order of the index; only runs whose legs lie near the days."""
     start_us, end_us = to_us(days.start), to_us(days.end)
     near = select(LEG.c.run).where(
@@ -287,7 +251,7 @@ def _charged_by_run(days: Days) -> _Query:
     )
 
 
-def _by_day(days: Days, offset_us: int, start_us: int, end_us: int) -> _Query:
+def _by_day(days: Days, offset_us: int, start_us: int, end_us: int) -> Query:
     day = ((JOURNAL.c.used_from_us + offset_us) // _DAY_US).label("day")
     corrected = case(
         (JOURNAL.c.kind == LineKind.CORRECTION.value, JOURNAL.c.amount_micro_usd), else_=0
@@ -314,92 +278,18 @@ def _of_budget(days: Days) -> ColumnElement[bool]:
     return true() if days.budget is None else RUN.c.budget.in_(below(days.budget))
 
 
-def _made(days: Days) -> _Query:
+def _made(days: Days) -> Query:
     return select(func.count()).where(
         RUN.c.created_us >= to_us(days.start), RUN.c.created_us < to_us(days.end), _of_budget(days)
     )
 
 
-def _wanted_runs(days: Days) -> _Query:
+def _wanted_runs(days: Days) -> Query:
     start_us, end_us = to_us(days.start), to_us(days.end)
     used = select(JOURNAL.c.run).where(*_used_in(days), JOURNAL.c.run == RUN.c.run).exists()
     made = and_(RUN.c.created_us >= start_us, RUN.c.created_us < end_us, _of_budget(days))
     earlier = and_(RUN.c.created_us < start_us, used)
     return select(RUN).where(or_(made, earlier))
-
-
-def _held_by_run(wanted: _Query) -> _Query:
-    left = HOLD.c.amount_micro_usd - HOLD.c.charged_micro_usd - HOLD.c.released_micro_usd
-    runs = wanted.with_only_columns(RUN.c.run)
-    return (
-        select(HOLD.c.run, func.sum(left))
-        .where(HOLD.c.ended_us.is_(None), HOLD.c.run.in_(runs))
-        .group_by(HOLD.c.run)
-    )
-
-
-def _texts(column: ColumnElement[Any], key: str, wanted: _Query) -> _Query:
-    runs = wanted.with_only_columns(RUN.c.run)
-    return select(EVENT.c.run, column).where(EVENT.c.key == key, EVENT.c.run.in_(runs))
-
-
-def _legs(connection: Connection, wanted: _Query) -> dict[str, tuple[LegFigures, ...]]:
-    runs = wanted.with_only_columns(RUN.c.run)
-    found: dict[str, list[LegFigures]] = defaultdict(list)
-    statement = select(LEG).where(LEG.c.run.in_(runs)).order_by(LEG.c.run, LEG.c.leg)
-    for row in connection.execute(statement):
-        found[row.run].append(_leg(row))
-    return {run: tuple(legs) for run, legs in found.items()}
-
-
-def _leg(row: Stored) -> LegFigures:
-    return LegFigures(
-        leg=row.leg,
-        flavor=row.flavor,
-        capacity=Capacity(row.capacity),
-        price_version=row.price_version,
-        started_at=from_us_if(row.started_us),
-        ended_at=from_us_if(row.metered_until_us if row.ended_us is None else row.ended_us),
-        end=None if row.ending is None else LegEnd(row.ending),
-        charged_usd=from_micro(row.charged_micro_usd),
-    )
-
-
-def _epochs(connection: Connection, runs: Sequence[str]) -> dict[str, tuple[EpochSeen, ...]]:
-    """Return the epochs of runs that were interrupted, the others need none."""
-    found: dict[str, list[EpochSeen]] = defaultdict(list)
-    for page in _pages(runs):
-        statement = (
-            select(EVENT.c.run, EVENT.c.at_us, _EPOCH_S)
-            .where(EVENT.c.run.in_(page), EVENT.c.kind == EventKind.EPOCH)
-            .order_by(EVENT.c.run, EVENT.c.id)
-        )
-        for run, at_us, epoch_s in connection.execute(statement):
-            found[run].append(EpochSeen(at=from_us(at_us), epoch_s=_number(epoch_s)))
-    return {run: tuple(epochs) for run, epochs in found.items()}
-
-
-def _pages(runs: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    for at in range(0, len(runs), size):
-        yield runs[at : at + size]
-
-
-def _run(row: Stored, days: Days, paths: Mapping[str, tuple[str, ...]]) -> RunFacts:
-    state = RunState(row.state)
-    created_at = from_us(row.created_us)
-    return RunFacts(
-        run=row.run,
-        job=row.name,
-        document=row.job,
-        budget=row.budget,
-        path=paths.get(row.budget) or (row.budget,),
-        tags=row.tags,
-        priority=row.priority,
-        state=state.value,
-        finished=state not in UNFINISHED,
-        created_at=created_at,
-        in_days=days.start <= created_at < days.end,
-    )
 
 
 def _offsets(zone: str, start_us: int, end_us: int) -> Iterator[tuple[int, int, int]]:
@@ -420,20 +310,6 @@ def _offset_us(tz: ZoneInfo, at_us: int) -> int:
     return offset // timedelta(microseconds=1)
 
 
-def _pairs(connection: Connection, statement: _Query) -> Iterator[tuple[str, Any]]:
-    for run, value in connection.execute(statement):
-        if run is not None and value is not None:
-            yield run, value
-
-
 def _of(cell: Cell | None, name: str) -> Decimal:
     found: Decimal = ZERO_USD if cell is None else getattr(cell, name)
     return found
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(str(text))
-
-
-def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)

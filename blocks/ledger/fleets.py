@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
-from blocks.ledger.aggregates import paths_of
 from blocks.ledger.convert import to_us
 from blocks.ledger.engine import Store, reads
+from blocks.ledger.run_facts import paths_of
 from blocks.ledger.schema import BALANCE, EVENT, HOLD, LEG, RUN
 from lowtide.events import EventKind
 from lowtide.fleet import WAIT_BUCKETS_S, Fleet, Waits
