@@ -68,7 +68,7 @@ def commands(trained: str) -> dict[str, tuple[dict[str, Any], list[str]]]:
             ["report", "--from", "2026-11-01"],
         ),
         "compare_training_configs": ({"config_json": CONFIGS}, ["compare", CONFIGS]),
-        "get_training_quota": ({"job": "llm", "jobs": 10}, ["quota", "llm", "--jobs", "10"]),
+        "get_training_quota": ({"job": "digits", "jobs": 10}, ["quota", "digits", "--jobs", "10"]),
     }
 
 
