@@ -65,7 +65,7 @@ def _works(ask: PlanAsk, paths: int) -> list[float]:
 def _markets(
     ask: PlanAsk, spot: Spot, futures: NDArray[np.bool_], *, gap_s: float
 ) -> list[Market]:
-    ticks = futures.shape[1]
+    ticks: int = futures.shape[1]
     times = [ask.now + timedelta(seconds=tick * gap_s) for tick in range(ticks)]
     on_demand = np.array([min(_rates_at(ask, time)) for time in times])
     return [

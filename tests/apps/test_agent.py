@@ -62,7 +62,7 @@ class Script:
             elif self.said:
                 self.asked_again.append(str(getattr(part, "content", "")))
         step = next(self._steps)
-        if isinstance(step, ToolCallPart):
+        if not callable(step):
             return ModelResponse(parts=[step])
         self.said += 1
         return ModelResponse(parts=[TextPart(step("\n".join(texts(self.returned))))])
