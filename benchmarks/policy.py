@@ -1,6 +1,6 @@
 """Policies on public recordings of spot capacity: the known bars, and the judgement of `adaptive`.
 
-    python -m benchmarks.policy [bars] [estimates] [judge] [speed] [every=N]
+    python -m benchmarks.policy [bars] [estimates] [judge] [speed] [ablation] [every=N]
 
 Bars: what is known of greedy and uniform progress on eight recordings of October 2022 (2,400 windows,
 48 h of work) must come out again within 0.2 points of saving, with no deadline missed. Estimates: a
@@ -27,7 +27,7 @@ from blocks.traces import read_traces, read_windows
 from lowtide.backtest import Ask, Market, Trace, Values, cut, offline_optimum, simulate
 from lowtide.job import PolicyName
 from lowtide.planning import Offer, cheapest_schedule
-from lowtide.policy import PRIOR, Observation, Sightings, Tariff, Zone, decide, fit_zone
+from lowtide.policy import PRIOR, Observation, Sightings, Tariff, Zone, adaptive, decide, fit_zone
 from lowtide.prices import PricedSegment
 
 ON_DEMAND_USD, SPOT_USD = 3.06, 0.9731
@@ -264,6 +264,29 @@ def show_judgement(recordings: Recordings) -> bool:
     return held
 
 
+def show_ablation(recordings: Recordings) -> bool:
+    """Print what `adaptive` is worth with one part changed; minutes for each."""
+    own = {trace.name: fit_zone([trace.recording]) for trace in recordings.traces}
+    print("adaptive with each recording's own hazards (learnt on what it is judged on)")
+    _sum_up(judge(recordings, zones=own))
+    kept_share = adaptive.KEPT_SHARE
+    for share in (0.0, 0.2, 0.6):
+        print(
+            f"adaptive with {share:g} of uniform progress's slack kept instead of {kept_share:g}"
+        )
+        adaptive.KEPT_SHARE = share
+        try:
+            _sum_up(judge(recordings))
+        finally:
+            adaptive.KEPT_SHARE = kept_share
+    return True
+
+
+def _sum_up(judged: Sequence[Judged]) -> None:
+    worst = min(one.points for one in judged)
+    print(f"  all nine: {closed_pct(judged):.1f} % closed, worst {worst:+.2f} points", flush=True)
+
+
 def _line(what: str, *, held: bool) -> str:
     return f"  {what}: {'yes' if held else 'MISSED'}"
 
@@ -365,7 +388,10 @@ SECTIONS: Mapping[str, Callable[[Recordings], bool]] = {
     "estimates": show_estimates,
     "judge": show_judgement,
     "speed": show_speed,
+    "ablation": show_ablation,
 }
+ONLY_BY_NAME = frozenset({"ablation"})
+"""Sections that take too long to be run unasked."""
 
 
 def main(names: Sequence[str]) -> int:
@@ -377,7 +403,8 @@ def main(names: Sequence[str]) -> int:
     every = next((int(name.removeprefix("every=")) for name in names if "=" in name), 1)
     recordings = Recordings(folder, every=every)
     sections = [name for name in names if "=" not in name]
-    held = [SECTIONS[name](recordings) for name in sections or SECTIONS]
+    unasked = [name for name in SECTIONS if name not in ONLY_BY_NAME]
+    held = [SECTIONS[name](recordings) for name in sections or unasked]
     if not all(held):
         print("lines were missed; the figures above are what was measured")
     return 0
