@@ -175,7 +175,7 @@ def fill(books: Books, *, lines: int, runs: int) -> None:
 
 
 _SERIES = {
-    "postgresql": "(SELECT n FROM generate_series(0, {last}) AS g(n)) AS s",
+    "postgresql": "(SELECT n FROM generate_series(0::bigint, {last}) AS g(n)) AS s",
     "sqlite": (
         "(WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {last}) "
         "SELECT n FROM s)"
