@@ -9,7 +9,7 @@ from blocks.ledger import Hold
 from blocks.world import World
 from lowtide.announcements import EventName
 from lowtide.approval import may_be_approved
-from lowtide.job import OnRefusal
+from lowtide.job import CapacityAsk, OnRefusal, TrainingJob
 from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
 from lowtide.limits import RUN_TIME_MIN, hold_price
@@ -88,6 +88,11 @@ class Need:
     price_version: str
 
 
+def dearest(job: TrainingJob) -> Capacity:
+    """Return the dearest terms that a job accepts: what it may have to pay for."""
+    return Capacity.SPOT if job.capacity is CapacityAsk.SPOT else Capacity.ON_DEMAND
+
+
 def need_of(world: World, owned: Owned) -> Need | Refused:
     """Work out what a run has to hold, or say why nobody can."""
     job, now = owned.job, world.now()
@@ -103,7 +108,7 @@ def need_of(world: World, owned: Owned) -> Need | Refused:
     try:
         amount, _ = hold_price(
             book.pinned(version),
-            Demand.of(job, Capacity.ON_DEMAND),
+            Demand.of(job, dearest(job)),
             duration=duration,
             now=now,
             start_by=now + START_WITHIN,
@@ -185,7 +190,7 @@ def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
     duration = _planned(ahead)
     needed_usd, _ = hold_price(
         book,
-        Demand.of(job, Capacity.ON_DEMAND),
+        Demand.of(job, dearest(job)),
         duration=duration,
         now=now,
         start_by=now + START_WITHIN,

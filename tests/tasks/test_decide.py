@@ -21,6 +21,7 @@ from lowtide.ledger.budgets import parse_budgets
 from lowtide.legs import Capacity, LegSpec, LegStatus
 from lowtide.policy import Observation
 from lowtide.progress import EpochPoint, read_progress
+from tasks.budget import Need, need_of
 from tasks.claim import Owned
 from tasks.decide import Mind, decided_again, in_safety_net
 from tasks.forecast import Outlook, outlook
@@ -317,3 +318,17 @@ def test_the_safety_net_holds_over_a_restart_of_the_flow(rig: Rig) -> None:
     assert decision.latched
     assert in_safety_net(rig.world, rig.owned.run)
     assert rig.watch() is None
+
+
+def test_a_job_that_takes_spot_alone_holds_what_spot_costs(tmp_path: Path) -> None:
+    held_usd: dict[str, Decimal] = {}
+    for capacity in ("any", "spot"):
+        folder = tmp_path / capacity
+        folder.mkdir()
+        rig = rig_for(folder, capacity=capacity)
+        need = need_of(rig.world, rig.owned)
+        rig.world.close()
+        assert isinstance(need, Need)
+        held_usd[capacity] = need.amount_usd
+
+    assert held_usd["spot"] == pytest.approx(held_usd["any"] * 3 / 10, abs=Decimal("0.000001"))
