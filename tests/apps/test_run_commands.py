@@ -85,7 +85,7 @@ def test_a_run_is_shown_with_its_legs_epochs_and_decisions(
     assert found["decisions"][0]["decision"] == "run-on-demand"
     assert any("epoch" in line for line in found["logs"])
     assert run(["jobs", "show", trained, "--decisions"]) == 0
-    assert "run-now" in capsys.readouterr().out
+    assert "run-on-demand: the policy is to run at once" in capsys.readouterr().out
 
 
 def test_a_run_is_found_by_its_jobs_name_too(
