@@ -76,8 +76,8 @@ def test_a_training_nobody_watches_ends_at_its_limit_and_is_charged_no_more_than
     found = lowtide("reconcile", "--json")
 
     assert found.returncode == 0, found.stderr
-    [finding] = json.loads(found.stdout)["found"]
-    assert finding["run"] == run
+    # It may also say that the dead MLflow server could not be asked.
+    [finding] = [each for each in json.loads(found.stdout)["found"] if each["run"] == run]
     assert "deadline" in finding["done"]
     row = books.run(run)
     assert row is not None
