@@ -5,7 +5,13 @@ import sys
 import time
 
 from infra.testcluster import launcher
-from infra.testcluster.build import ALL_SETS, TEST_SETS, CannotBuildError, build
+from infra.testcluster.build import (
+    KWOK,
+    TERRAFORM_PROVIDER,
+    TOOL_SETS,
+    CannotBuildError,
+    build,
+)
 from infra.testcluster.keeper import CannotStartError
 
 
@@ -16,6 +22,7 @@ def main() -> int:
     parser.add_argument("--name", default=launcher.DEFAULT_NAME, help="several may run at once")
     parser.add_argument("--gpus", type=int, default=launcher.GPUS, help="GPUs of the node")
     parser.add_argument("--kwok", action="store_true", help="bring pretended nodes to life")
+    parser.add_argument("--terraform", action="store_true", help="build the provider to test too")
     options = parser.parse_args()
     try:
         return _ACTIONS[options.action](options)
@@ -25,7 +32,10 @@ def main() -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    for tools in ALL_SETS if options.kwok else TEST_SETS:
+    wanted = [*TOOL_SETS]
+    wanted += [TERRAFORM_PROVIDER] if options.terraform else []
+    wanted += [KWOK] if options.kwok else []
+    for tools in wanted:
         started = time.monotonic()
         folder = build(
             tools, say=lambda text, name=tools.name: print(f"{name}: {text}", flush=True)

@@ -112,10 +112,8 @@ TERRAFORM_PROVIDER = ToolSet(
 )
 TOOL_SETS = (ETCD, KUBERNETES, KUEUE)
 """What a cluster needs."""
-TEST_SETS = (*TOOL_SETS, TERRAFORM_PROVIDER)
-"""What the tests need."""
-ALL_SETS = (*TEST_SETS, KWOK)
-"""The same, and what only a benchmark needs: pretended nodes."""
+ALL_SETS = (*TOOL_SETS, TERRAFORM_PROVIDER, KWOK)
+"""The same, the provider that one test needs beside a `terraform` of its own, and pretended nodes."""
 
 
 def cache_folder() -> Path:
