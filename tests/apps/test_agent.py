@@ -65,7 +65,7 @@ class Script:
         if not callable(step):
             return ModelResponse(parts=[step])
         self.said += 1
-        return ModelResponse(parts=[TextPart(step("\n".join(texts(self.returned))))])
+        return ModelResponse(parts=[TextPart(str(step("\n".join(texts(self.returned)))))])
 
 
 def texts(returned: Sequence[Any]) -> list[str]:

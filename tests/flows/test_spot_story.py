@@ -65,6 +65,7 @@ def recorded(world: World, tmp_path: Path) -> World:
     return world.model_copy(update={"runner": runner})
 
 
+@pytest.mark.timeout(480)
 def test_digits_is_preempted_twice_resumes_and_costs_less_than_on_demand(recorded: World) -> None:
     deadline = datetime.now(UTC) + timedelta(minutes=20)
     job = digits(
