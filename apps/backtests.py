@@ -245,10 +245,10 @@ def plot(scores: Scores, file: Path) -> None:
         BadInputError: the file cannot be written, or its form is unknown.
     """
     # matplotlib comes with MLflow, and is slow to load.
-    import matplotlib as mpl  # noqa: PLC0415
+    import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     cells = (*scores.cells, *scores.totals)
     traces = list(dict.fromkeys(cell.trace for cell in cells))

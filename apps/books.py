@@ -28,8 +28,8 @@ def prepare_ledger(settings: Settings, *, say: Callable[[str], None]) -> Books:
     ledger.migrate()
     now = datetime.now(UTC)
     if not ledger.budgets(now):
-        from apps.files import read_yaml  # noqa: PLC0415 - only the first time
-        from lowtide.ledger.budgets import parse_budgets  # noqa: PLC0415
+        from apps.files import read_yaml  # only the first time
+        from lowtide.ledger.budgets import parse_budgets
 
         tree = parse_budgets(read_yaml(settings.budgets), source=str(settings.budgets))
         ledger.set_budgets(tree, actor="up", reason="first budgets", now=now)
@@ -57,10 +57,10 @@ _opened: dict[str, Books] = {}
 def price_book(settings: Settings) -> "PriceBook":
     """Return the price book that the settings name, read without Prefect where it is a file."""
     if settings.prices.startswith("configmap:"):
-        from blocks.world import open_prices  # noqa: PLC0415 - imports Prefect
+        from blocks.world import open_prices  # imports Prefect
 
         return open_prices(settings).book()
-    from blocks.price_books import book_at  # noqa: PLC0415 - not every command has prices
+    from blocks.price_books import book_at  # not every command has prices
 
     return book_at(settings.prices)
 

@@ -92,7 +92,7 @@ def open_chat(settings: Settings, *, confirm: Confirm) -> Chat:
     if settings.model is None:
         return Chat(confirm=confirm)
     needs("pydantic_ai", extra="agents")
-    from apps.agent import Conversation  # noqa: PLC0415 - imports pydantic-ai
+    from apps.agent import Conversation  # imports pydantic-ai
 
     purse = Purse(limit_usd=settings.chat_limit_usd)
     return Chat(

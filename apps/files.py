@@ -102,8 +102,8 @@ def job_path(named: str, *, settings: Settings) -> Path:
 def _meant(named: str | None, settings: Settings) -> tuple[object, str]:
     """Return the document that a caller names, and what to call it in messages."""
     if named is not None and re.match(RUN_ID_PATTERN, named):
-        from apps.answers import find_run  # noqa: PLC0415 - only a run's id needs the books
-        from apps.books import open_ledger  # noqa: PLC0415
+        from apps.answers import find_run  # only a run's id needs the books
+        from apps.books import open_ledger
 
         return dict(find_run(open_ledger(settings), named).job), f"the job of {named}"
     path = _find(named, settings)

@@ -97,7 +97,7 @@ def _of_file(
 def metric_ahead(job: TrainingJob, progress: Progress | None) -> dict[str, Any]:
     """Return the best metric to expect at the end, or why nobody can say."""
     # Its curves are fitted by SciPy, which takes longer to import than all the rest.
-    from lowtide.learning_curve import VALUES_MIN, forecast_best  # noqa: PLC0415
+    from lowtide.learning_curve import VALUES_MIN, forecast_best
 
     if progress is None or UNTRUSTED.intersection(progress.faults):
         reason = "no epoch that can be trusted was logged"

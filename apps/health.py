@@ -97,8 +97,8 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
         told = "not looked at: jobs run here unless they say otherwise (LOWTIDE_WHERE)"
         yield Finding(what="cluster", told=told)
         return
-    from blocks.cluster.doctor import findings as cluster_findings  # noqa: PLC0415
-    from blocks.world import open_cluster  # noqa: PLC0415 - imports Prefect
+    from blocks.cluster.doctor import findings as cluster_findings
+    from blocks.world import open_cluster  # imports Prefect
 
     try:
         cluster = open_cluster(settings)

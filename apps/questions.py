@@ -86,8 +86,8 @@ def advice_on(named: str, *, job: str | None = None) -> Advice:
         BadInputError: there is no such run, or it cannot teach anything.
         UnavailableError: MLflow is silent, and without epochs nothing can be said.
     """
-    from blocks.world import open_world  # noqa: PLC0415 - imports Prefect
-    from tasks.advise import advise  # noqa: PLC0415
+    from blocks.world import open_world  # imports Prefect
+    from tasks.advise import advise
 
     settings = Settings()
     asked = None if job is None else read_job(job, settings=settings)

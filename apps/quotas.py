@@ -143,8 +143,8 @@ def _books(
 ) -> _Books:
     if where is Where.LOCAL:
         return _shipped(open_ledger(settings), priority)
-    from blocks.cluster.quota import read_elsewhere, read_pools  # noqa: PLC0415 - imports Prefect
-    from blocks.world import open_cluster  # noqa: PLC0415
+    from blocks.cluster.quota import read_elsewhere, read_pools  # imports Prefect
+    from blocks.world import open_cluster
 
     cluster = open_cluster(settings)
     pools = read_pools(cluster, priority)

@@ -127,7 +127,7 @@ def _parts(report: CostReport, form: str) -> Iterator[str]:
 
 
 def _html(report: CostReport) -> str:
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - takes a moment
+    from plotly.offline import get_plotlyjs  # takes a moment
 
     advice = advice_taken(open_ledger(Settings()), report)
     return as_html(report, plotly_js=get_plotlyjs(), advice=advice)

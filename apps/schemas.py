@@ -19,7 +19,7 @@ def _budgets() -> dict[str, Any]:
 
 
 def _tools() -> dict[str, Any]:
-    from apps.tools import TOOLS  # noqa: PLC0415 - imports all that tools call
+    from apps.tools import TOOLS  # imports all that tools call
 
     return {
         "title": "Tools",

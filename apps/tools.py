@@ -96,7 +96,7 @@ def forecast_training_cost(
     `calibrated` says whether past errors stand behind the range. Refused where nothing is known
     of an epoch's duration.
     """
-    from apps.forecasts import forecast_document  # noqa: PLC0415 - imports Prefect
+    from apps.forecasts import forecast_document  # imports Prefect
 
     found = forecast_document(job_name, remaining_epochs=remaining_epochs)
     if isinstance(found, Refused):
@@ -138,7 +138,7 @@ def get_training_cost_report(
     Use it for what was spent, never for what will be. US dollars and seconds. A figure that is
     not known is null with a reason. An error says which date is no whole day, as 2026-11-01.
     """
-    from apps.reports import costs  # noqa: PLC0415 - imports what draws tables
+    from apps.reports import costs  # imports what draws tables
 
     try:
         found = costs(start_date, end_date)
@@ -191,7 +191,7 @@ def get_training_quota(
     many wait, what all cost in US dollars, when the last is done, and the ways out. Without
     parameters only what is free. Refused where one job alone can never fit.
     """
-    from apps.quotas import quota_of, quota_text  # noqa: PLC0415 - reads the cluster's books
+    from apps.quotas import quota_of, quota_text  # reads the cluster's books
 
     found = quota_of(_path_of(job), jobs=jobs)
     if isinstance(found, Refused):

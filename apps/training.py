@@ -93,7 +93,7 @@ class Training:
         Raises:
             UnavailableError: Prefect or MLflow is not running.
         """
-        from prefect.deployments import run_deployment  # noqa: PLC0415 - needs the API's address
+        from prefect.deployments import run_deployment  # needs the API's address
 
         self._use_stack()
         flow_run: Any = run_deployment(

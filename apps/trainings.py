@@ -84,7 +84,7 @@ def prepare_training(sentence: str, **changes: object) -> Spending | Refused:
     Raises:
         BadInputError: there is no such job, or a change does not fit it.
     """
-    from apps.training import Training  # noqa: PLC0415 - imports Prefect's parts
+    from apps.training import Training  # imports Prefect's parts
 
     name, said = _read(sentence)
     for key, value in said.items():

@@ -15,20 +15,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
+from benchmarks._asked import a_plan, decision, middle_ms
 from benchmarks.public_series import Floats, data_folder
 from blocks.traces import read_traces, read_windows
 from lowtide.backtest import Ask, Market, Trace, Values, cut, offline_optimum, simulate
 from lowtide.job import PolicyName
-from lowtide.planning import Offer, cheapest_schedule
-from lowtide.policy import PRIOR, Observation, Sightings, Tariff, Zone, adaptive, decide, fit_zone
-from lowtide.prices import PricedSegment
+from lowtide.policy import PRIOR, Zone, adaptive, fit_zone
 
 ON_DEMAND_USD, SPOT_USD = 3.06, 0.9731
 """A p3.2xlarge in October 2022, as the recordings' publishers used it; US dollars per hour."""
@@ -313,74 +309,13 @@ def _speeds(recordings: Recordings) -> Iterator[bool]:
     yield took_s < 30
     print(_line("under 30 s", held=took_s < 30))
     for policy in PolicyName:
-        one_ms = _middle_ms(_decision(policy))
+        one_ms = middle_ms(decision(policy))
         print(f"  decide, {policy.value}: {one_ms:.3f} ms")
         yield one_ms < 1
-    plan_ms = _middle_ms(_plan, times=21)
+    plan_ms = middle_ms(a_plan, times=21)
     print(f"  plan of 14 days in steps of 5 minutes, 6 flavors: {plan_ms:.1f} ms")
     yield plan_ms < 50
     print(_line("under 50 ms", held=plan_ms < 50))
-
-
-def _middle_ms(ask: Callable[[], object], *, times: int = 201) -> float:
-    ask()
-    took_s: list[float] = []
-    for _ in range(times):
-        began = time.perf_counter()
-        ask()
-        took_s.append(time.perf_counter() - began)
-    return 1000 * median(took_s)
-
-
-_NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-def _decision(policy: PolicyName) -> Callable[[], object]:
-    end = _NOW + timedelta(hours=60)
-    seen = Observation(
-        policy=policy,
-        now=_NOW + timedelta(hours=7),
-        ready_at=_NOW,
-        deadline=end,
-        work_s=WORK_H * _HOUR_S,
-        work_left_s=44 * _HOUR_S,
-        work_left_s_p90=45 * _HOUR_S,
-        held=None,
-        changeover_s=0.2 * _HOUR_S,
-        changeover_s_max=0.3 * _HOUR_S,
-        poll_s=60,
-        on_demand=(Tariff(start=_NOW, end=end, usd_per_h=ON_DEMAND_USD),),
-        spot=Sightings().seen(_NOW, available=False, usd_per_h=SPOT_USD),
-    )
-    return lambda: decide(seen)
-
-
-def _plan() -> object:
-    days = 14
-    offers = [
-        Offer(
-            name=f"gpu-{number}",
-            rates=[
-                PricedSegment(
-                    start=_NOW + timedelta(hours=hour),
-                    end=_NOW + timedelta(hours=hour + 1),
-                    window="",
-                    version="",
-                    usd_per_h=Fraction(100 + (37 * hour * (number + 3)) % 91, 100),
-                    usd=Fraction(0),
-                )
-                for hour in range(24 * days)
-            ],
-        )
-        for number in range(6)
-    ]
-    return cheapest_schedule(
-        offers,
-        work_s=72 * _HOUR_S,
-        now=_NOW,
-        deadline=_NOW + timedelta(days=days),
-        restart_s=900,
-    )
 
 
 SECTIONS: Mapping[str, Callable[[Recordings], bool]] = {

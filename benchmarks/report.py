@@ -100,7 +100,7 @@ def month(books: Books) -> CostReport:
 def peer(folder: Path, *, for_s: float) -> None:
     """Log runs to MLflow for a while, and time the same question to it."""
     import mlflow  # noqa: PLC0415 - takes seconds, and only this part needs it
-    from mlflow.entities import Metric, RunTag  # noqa: PLC0415
+    from mlflow.entities import Metric, RunTag  # noqa: PLC0415 - likewise
 
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     client: Any = mlflow.MlflowClient()

@@ -68,10 +68,10 @@ def backtest(
     json: Json = False,
 ) -> None:
     """Replay recorded spot capacity through the policies, and compare what they cost."""
-    from apps import backtests  # noqa: PLC0415
-    from apps.output import emit, refuse  # noqa: PLC0415
-    from lowtide.backtest import Ask  # noqa: PLC0415
-    from lowtide.verdict import Refused  # noqa: PLC0415
+    from apps import backtests
+    from apps.output import emit, refuse
+    from lowtide.backtest import Ask
+    from lowtide.verdict import Refused
 
     backtests.check_positive(work_hours, "--work-hours")
     backtests.check_positive(deadline_hours, "--deadline-hours")

@@ -29,13 +29,13 @@ def set_(
     json: Json = False,
 ) -> None:
     """Apply a tree of budgets, all of it or nothing."""
-    from datetime import UTC  # noqa: PLC0415
+    from datetime import UTC
 
-    from apps.books import open_ledger  # noqa: PLC0415
-    from apps.files import read_yaml  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
-    from lowtide.ledger.budgets import parse_budgets  # noqa: PLC0415
+    from apps.books import open_ledger
+    from apps.files import read_yaml
+    from apps.output import emit
+    from blocks.settings import Settings
+    from lowtide.ledger.budgets import parse_budgets
 
     tree = parse_budgets(read_yaml(file), source=str(file))
     ledger = open_ledger(Settings())
@@ -52,12 +52,12 @@ def show(
     json: Json = False,
 ) -> None:
     """Show limits, holds and charges of the current period."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from apps.books import budget_states  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from lowtide.money import show_usd  # noqa: PLC0415
+    from apps.books import budget_states
+    from apps.output import emit
+    from lowtide.money import show_usd
 
     states = budget_states(name)
     if json:
@@ -84,14 +84,14 @@ def adjust(
     json: Json = False,
 ) -> None:
     """Change this period's limit of one budget, by an amount, with a reason."""
-    from datetime import UTC  # noqa: PLC0415
-    from uuid import uuid4  # noqa: PLC0415
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
+    from datetime import UTC
+    from uuid import uuid4
+    from zoneinfo import ZoneInfo
 
-    from apps.books import open_ledger  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
-    from lowtide.money import read_usd, show_usd  # noqa: PLC0415
+    from apps.books import open_ledger
+    from apps.output import emit
+    from blocks.settings import Settings
+    from lowtide.money import read_usd, show_usd
 
     state = open_ledger(Settings()).adjust(
         key=key or f"adjust:{uuid4()}",
@@ -121,13 +121,13 @@ def close(
     json: Json = False,
 ) -> None:
     """Close a past period: later charges for it count in the current one; unused money rolls over."""
-    from datetime import UTC, timedelta  # noqa: PLC0415
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
+    from datetime import UTC, timedelta
+    from zoneinfo import ZoneInfo
 
-    from apps.books import budget_states, open_ledger  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
-    from lowtide.money import show_usd  # noqa: PLC0415
+    from apps.books import budget_states, open_ledger
+    from apps.output import emit
+    from blocks.settings import Settings
+    from lowtide.money import show_usd
 
     (state,) = budget_states(name)
     zone = ZoneInfo(state.zone)
@@ -151,12 +151,12 @@ def journal(
     json: Json = False,
 ) -> None:
     """Read the journal, the newest lines last."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from apps.books import open_ledger  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps.books import open_ledger
+    from apps.output import emit
+    from blocks.settings import Settings
 
     lines = open_ledger(Settings()).journal(budget=budget, run=run, limit=limit)
     if json:

@@ -10,10 +10,10 @@ def register(app: typer.Typer) -> None:
 
 def chat() -> None:
     """Take tool calls as they are typed; plain language too, where LOWTIDE_MODEL names a model."""
-    from apps.extras import needs  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps.extras import needs
+    from blocks.settings import Settings
 
     needs("prompt_toolkit", extra="agents")
-    from apps.chat import talk  # noqa: PLC0415 - imports prompt_toolkit
+    from apps.chat import talk  # imports prompt_toolkit
 
     talk(Settings())

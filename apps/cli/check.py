@@ -23,9 +23,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Say whether a training fits a budget, and what would fit instead; exit code 3 if not."""
-    from apps.output import EXIT_REFUSED, emit, refuse  # noqa: PLC0415
-    from apps.questions import check_budget  # noqa: PLC0415
-    from lowtide.verdict import Refused  # noqa: PLC0415
+    from apps.output import EXIT_REFUSED, emit, refuse
+    from apps.questions import check_budget
+    from lowtide.verdict import Refused
 
     found = check_budget(job, budget=budget, epochs=epochs, batch_size=batch_size)
     if isinstance(found, Refused):
@@ -33,7 +33,7 @@ def check(
     if json:
         emit("check", found.document())
     else:
-        from apps.tables import print_check  # noqa: PLC0415
+        from apps.tables import print_check
 
         print_check(found)
     if not found.feasible:

@@ -25,9 +25,9 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare up to 1,000 configurations: time, cost, metric, and what nothing beats."""
-    from apps.output import emit, notice, refuse  # noqa: PLC0415
-    from apps.questions import compare_texts  # noqa: PLC0415
-    from lowtide.verdict import Refused  # noqa: PLC0415
+    from apps.output import emit, notice, refuse
+    from apps.questions import compare_texts
+    from lowtide.verdict import Refused
 
     path = Path(configs)
     is_text = configs.lstrip().startswith(("[", "{"))
@@ -37,13 +37,13 @@ def compare(
     if isinstance(found, Refused):
         raise typer.Exit(refuse(found, as_json=json))
     if plot is not None:
-        from apps.compare_plot import write_plot  # noqa: PLC0415 - imports plotly
+        from apps.compare_plot import write_plot  # imports plotly
 
         write_plot(found, plot)
         notice(f"drawn in {plot}")
     if json:
         emit("compare", found.document())
     else:
-        from apps.tables import print_comparison  # noqa: PLC0415
+        from apps.tables import print_comparison
 
         print_comparison(found)

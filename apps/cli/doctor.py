@@ -12,9 +12,9 @@ def register(app: typer.Typer) -> None:
 
 def doctor(*, json: Json = False) -> None:
     """Check versions, paths, ports and books; the exit code is 1 if something is wrong."""
-    from apps.health import findings  # noqa: PLC0415
-    from apps.output import EXIT_FAILED, emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps.health import findings
+    from apps.output import EXIT_FAILED, emit
+    from blocks.settings import Settings
 
     found = findings(Settings())
     if json:

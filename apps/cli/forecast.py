@@ -21,10 +21,10 @@ def forecast(
     json: Json = False,
 ) -> None:
     """Forecast the time and money that a run still needs, or that the job's next run would."""
-    from apps.forecasts import forecast_document  # noqa: PLC0415
-    from apps.output import emit, refuse  # noqa: PLC0415
-    from apps.texts import forecast_text  # noqa: PLC0415
-    from lowtide.verdict import Refused  # noqa: PLC0415
+    from apps.forecasts import forecast_document
+    from apps.output import emit, refuse
+    from apps.texts import forecast_text
+    from lowtide.verdict import Refused
 
     document = forecast_document(run, remaining_epochs=remaining_epochs)
     if isinstance(document, Refused):

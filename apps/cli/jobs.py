@@ -20,12 +20,12 @@ def jobs(context: typer.Context, *, json: Json = False) -> None:
     """List the runs, newest first."""
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
 
-    from apps.books import open_ledger  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps.books import open_ledger
+    from apps.output import emit
+    from blocks.settings import Settings
 
     rows = open_ledger(Settings()).runs(limit=100)
     if json:
@@ -50,17 +50,17 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one run: its legs, epochs and money."""
-    from apps.answers import find_run, show_document  # noqa: PLC0415
-    from apps.books import open_ledger  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps.answers import find_run, show_document
+    from apps.books import open_ledger
+    from apps.output import emit
+    from blocks.settings import Settings
 
     settings = Settings()
     ledger = open_ledger(settings)
     row = find_run(ledger, run)
     document = show_document(ledger, row)
     if logs:
-        from blocks.world import open_runner  # noqa: PLC0415 - imports Prefect
+        from blocks.world import open_runner  # imports Prefect
 
         runner = open_runner(settings, ledger=ledger)
         document["logs"] = [
@@ -74,14 +74,14 @@ def show(
 
 def stop(run: Run, *, json: Json = False) -> None:
     """End a run's training at its next checkpoint; what it used is charged, the rest released."""
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC, datetime
 
-    from apps.answers import find_run  # noqa: PLC0415
-    from apps.books import open_ledger  # noqa: PLC0415
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
-    from blocks.world import open_runner  # noqa: PLC0415
-    from tasks.stop import stop_now  # noqa: PLC0415
+    from apps.answers import find_run
+    from apps.books import open_ledger
+    from apps.output import emit
+    from blocks.settings import Settings
+    from blocks.world import open_runner
+    from tasks.stop import stop_now
 
     settings = Settings()
     ledger = open_ledger(settings)
@@ -99,8 +99,8 @@ def stop(run: Run, *, json: Json = False) -> None:
 
 
 def _print(document: dict[str, Any], *, decisions: bool) -> None:
-    from lowtide.money import show_usd  # noqa: PLC0415
-    from lowtide.words import show_duration  # noqa: PLC0415
+    from lowtide.money import show_usd
+    from lowtide.words import show_duration
 
     print(f"{document['run']} ({document['job']}) {document['state']}: {document['message']}")
     print(f"budget {document['budget']}, owner {document['owner'] or 'nobody'}")

@@ -101,7 +101,7 @@ def _explained(error: Exception) -> LowtideError:
             remedy = "`lowtide --help` lists the commands; `lowtide COMMAND --help` its options"
             return BadInputError(_usage(error), remedy=remedy)
         case _:
-            from apps.crashes import explained  # noqa: PLC0415 - only where something broke
+            from apps.crashes import explained  # only where something broke
 
             return explained(error)
 

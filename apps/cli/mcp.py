@@ -19,11 +19,11 @@ def mcp(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0: any free one.")] = 8765,
 ) -> None:
     """Serve the tools to an MCP client."""
-    from apps.extras import needs  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps.extras import needs
+    from blocks.settings import Settings
 
     needs("fastmcp", extra="agents")
-    from apps.mcp_server import serve_http, serve_stdio  # noqa: PLC0415 - imports FastMCP
+    from apps.mcp_server import serve_http, serve_stdio  # imports FastMCP
 
     if http:
         serve_http(Settings(), host=host, port=port)

@@ -16,6 +16,6 @@ def metrics(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0: any free one.")] = 9464,
 ) -> None:
     """Serve the figures of all runs to Prometheus, at /metrics."""
-    from apps.metrics_server import serve  # noqa: PLC0415
+    from apps.metrics_server import serve
 
     serve(host=host, port=port)

@@ -17,9 +17,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Rank the ways to run a job: cost, finish and risk; exit code 3 if none can be taken."""
-    from apps.output import EXIT_REFUSED, emit, notice, refuse  # noqa: PLC0415
-    from apps.plans import plan_of, print_plan  # noqa: PLC0415
-    from lowtide.verdict import Refused  # noqa: PLC0415
+    from apps.output import EXIT_REFUSED, emit, notice, refuse
+    from apps.plans import plan_of, print_plan
+    from lowtide.verdict import Refused
 
     found = plan_of(job, changes=set_)
     if isinstance(found, Refused):

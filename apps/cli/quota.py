@@ -20,9 +20,9 @@ def quota(
     json: Json = False,
 ) -> None:
     """Show what is free, and how many of a job run now, how many wait, and the ways out."""
-    from apps.output import emit, refuse  # noqa: PLC0415
-    from apps.quotas import quota_of, quota_text  # noqa: PLC0415
-    from lowtide.verdict import Refused  # noqa: PLC0415
+    from apps.output import emit, refuse
+    from apps.quotas import quota_of, quota_text
+    from lowtide.verdict import Refused
 
     found = quota_of(job, jobs=jobs, changes=set_)
     if isinstance(found, Refused):

@@ -25,9 +25,9 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Say what would have made a run cheaper, with the evidence."""
-    from apps.output import emit  # noqa: PLC0415
-    from apps.questions import advice_on  # noqa: PLC0415
-    from apps.texts import advice_text  # noqa: PLC0415
+    from apps.output import emit
+    from apps.questions import advice_on
+    from apps.texts import advice_text
 
     advice = advice_on(run, job=job)
     if json:

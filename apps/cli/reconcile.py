@@ -12,12 +12,12 @@ def register(app: typer.Typer) -> None:
 
 def reconcile(*, json: Json = False) -> None:
     """Find runs that no flow watches any more; settle the ended ones, one line each."""
-    from contextlib import closing  # noqa: PLC0415
+    from contextlib import closing
 
-    from apps.output import emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
-    from blocks.world import open_world  # noqa: PLC0415
-    from tasks.unwatched import settle_unwatched  # noqa: PLC0415
+    from apps.output import emit
+    from blocks.settings import Settings
+    from blocks.world import open_world
+    from tasks.unwatched import settle_unwatched
 
     with closing(open_world(Settings())) as world:
         world.ledger.migrate()

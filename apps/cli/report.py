@@ -43,7 +43,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Report what was charged, held, forecast, saved and wasted, and what waited."""
-    from apps.reports import costs, written  # noqa: PLC0415
+    from apps.reports import costs, written
 
     chosen = Format.JSON if json else format_
     made = costs(from_, to, by=by, zone=zone, budget=budget, with_cells=chosen is Format.HTML)

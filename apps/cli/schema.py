@@ -17,6 +17,6 @@ def schema(
     ],
 ) -> None:
     """Print the JSON Schema of a document."""
-    from apps.schemas import schema_of  # noqa: PLC0415
+    from apps.schemas import schema_of
 
     print(json_text.dumps(schema_of(of), indent=2))

@@ -25,10 +25,10 @@ def up(
     json: Json = False,
 ) -> None:
     """Start Prefect, MLflow and a worker, as far as they do not run; safe to repeat."""
-    from apps import stack  # noqa: PLC0415
-    from apps.books import prepare_ledger  # noqa: PLC0415
-    from apps.output import emit, notice  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps import stack
+    from apps.books import prepare_ledger
+    from apps.output import emit, notice
+    from blocks.settings import Settings
 
     settings = Settings()
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -45,9 +45,9 @@ def up(
 
 def down(*, json: Json = False) -> None:
     """End what `lowtide up` started; running trainings go on."""
-    from apps import stack  # noqa: PLC0415
-    from apps.output import emit, notice  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps import stack
+    from apps.output import emit, notice
+    from blocks.settings import Settings
 
     ended = stack.down(Settings(), say=notice)
     if json:
@@ -58,9 +58,9 @@ def down(*, json: Json = False) -> None:
 
 def status(*, json: Json = False) -> None:
     """Say what of the local stack runs, and where."""
-    from apps import stack  # noqa: PLC0415
-    from apps.output import EXIT_FAILED, emit  # noqa: PLC0415
-    from blocks.settings import Settings  # noqa: PLC0415
+    from apps import stack
+    from apps.output import EXIT_FAILED, emit
+    from blocks.settings import Settings
 
     parts = stack.running(Settings())
     missing = [name for name in ("prefect", "mlflow", "worker") if name not in parts]

@@ -28,8 +28,8 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a job within its budget; without --wait a worker does it, and this returns at once."""
-    from apps.output import emit  # noqa: PLC0415
-    from apps.training import Training  # noqa: PLC0415 - imports Prefect
+    from apps.output import emit
+    from apps.training import Training  # imports Prefect
 
     training = Training.asked(job, changes=set_, key=key, new=new)
     if wait:

@@ -28,9 +28,8 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Api:
     Raises:
         BadInputError: there is no usable configuration.
     """
-    # A second of imports, for those only who use a cluster.
-    from kubernetes.client import Configuration  # noqa: PLC0415
-    from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415
+    from kubernetes.client import Configuration  # noqa: PLC0415 - takes a second
+    from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - takes a second
 
     settings: Any = Configuration()
     _load(settings, kubeconfig=kubeconfig, context=context)

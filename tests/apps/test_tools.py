@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from apps.tool import Answer
+from apps.tool import Answer, start
 from apps.tools import TOOLS, ask
 from apps.trainings import Spending
 
@@ -249,8 +249,6 @@ def test_what_the_user_picked_is_what_is_asked_for() -> None:
 def test_without_a_stack_a_training_is_not_started_and_the_answer_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from apps.tool import start  # noqa: PLC0415
-
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = ask("trigger_training_job", {"job": "digits with 2 epochs"})
