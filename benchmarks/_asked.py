@@ -49,8 +49,8 @@ def decision(policy: PolicyName) -> Callable[[], object]:
     return lambda: decide(seen)
 
 
-def a_plan() -> object:
-    """Plan 14 days in steps of 5 minutes over 6 flavors with hourly prices."""
+def a_plan() -> Callable[[], object]:
+    """Return a call that plans 14 days in steps of 5 minutes over 6 flavors with hourly prices."""
     days = 14
     offers = [
         Offer(
@@ -69,7 +69,7 @@ def a_plan() -> object:
         )
         for number in range(6)
     ]
-    return cheapest_schedule(
+    return lambda: cheapest_schedule(
         offers,
         work_s=72 * HOUR_S,
         now=_NOW,
