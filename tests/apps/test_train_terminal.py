@@ -1,6 +1,7 @@
 """`lowtide train --wait` as a person sees it, in a pseudo-terminal."""
 
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ def books(stack: Settings) -> Iterator[Books]:
     opened.close()
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does that starts the tests in the background: its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def train(*words: str) -> "pexpect.spawn[str]":
     return pexpect.spawn(
         sys.executable,
@@ -34,6 +40,7 @@ def train(*words: str) -> "pexpect.spawn[str]":
         encoding="utf-8",
         timeout=120,
         dimensions=(40, 160),
+        preexec_fn=heed_ctrl_c,
     )
 
 
