@@ -84,16 +84,13 @@ def run_document(ledger: Books, row: RunRow, *, settings: Settings) -> dict[str,
 
 def leg_document(leg: LegRow) -> dict[str, Any]:
     """Return a leg as `jobs show` prints it; while it waits, with the time that it has waited."""
-    left_queue_at = leg.started_at or leg.ended_at
-    if left_queue_at is None and leg.end is None:
-        left_queue_at = datetime.now(UTC)
-    queued_s = None if left_queue_at is None else (left_queue_at - leg.opened_at).total_seconds()
+    over = leg.end is not None and leg.started_at is None and leg.ended_at is None
     return {
         "leg": leg.leg,
         "where": leg.where,
         "flavor": leg.flavor,
         "capacity": leg.capacity.value,
-        "queued_s": queued_s,
+        "queued_s": None if over else leg.queued_s(now=datetime.now(UTC)),
         "started_at": leg.started_at,
         "ended_at": leg.ended_at,
         "cause": None if leg.end is None else leg.end.value,

@@ -238,11 +238,7 @@ class Mind:
             job.where,
             epoch_s=ahead.time.epoch_s.p50,
             progress=self.progress,
-            queued_s=[
-                (one.started_at - one.opened_at).total_seconds()
-                for one in legs
-                if one.started_at is not None
-            ],
+            queued_s=[one.queued_s(now=now) for one in legs if one.started_at is not None],
         )
         young_s, within_s = _of_leg(leg, status, ahead, usual_s=changeover.usual_s, now=now)
         redoes = self.progress is not None and self.progress.redone_s > 0

@@ -128,7 +128,7 @@ class Watch:
         """Say what the leg waits for, and at last that it waits no more."""
         if reason == self.waits_for:
             return
-        waited = show_duration(((row.started_at or now) - row.opened_at).total_seconds())
+        waited = show_duration(row.queued_s(now=now))
         message = (
             f"leg {self.leg} has waited {waited}, unbilled: {reason}"
             if reason

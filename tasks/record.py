@@ -54,7 +54,7 @@ def record_of(world: World, run: str, job: TrainingJob) -> RunRecord | None:
         signals=signals_of(world, row.mlflow_run_id),
         waited_s=None
         if first is None or first.started_at is None
-        else (first.started_at - first.opened_at).total_seconds(),
+        else first.queued_s(now=first.started_at),
     )
 
 

@@ -179,6 +179,19 @@ class LegRow:
     metered_until: datetime | None
     charged_usd: Decimal
 
+    def queued_s(self, *, now: datetime) -> float:
+        """Return the seconds that it stood in a queue, up to `now` while it still does; at least 0.
+
+        A cluster tells starts in whole seconds, by its own clock: a leg that was started within the
+        second in which it was opened seems to have started before.
+
+        Args:
+            now: The time up to which a leg that neither started nor ended has waited.
+        """
+        return max(
+            0.0, ((self.started_at or self.ended_at or now) - self.opened_at).total_seconds()
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
