@@ -29,11 +29,9 @@ run: setup ## Start the local stack, train the main job, print where to look.
 down: setup ## End what `make run` started.
 	$(BIN)/lowtide down
 
+# Two workers: most of the time one waits for a server, a pod or an epoch, and the other works.
 test: setup cluster-tools ## Run every test, with coverage.
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov
 
 test-cluster: setup cluster-tools ## Run the tests on a real Kubernetes alone.
 	$(BIN)/pytest -q -m cluster

@@ -24,6 +24,24 @@ hypothesis_settings.load_profile(
 )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together, on one worker, the tests that share what is dear to start.
+
+    The cluster is one thing, and is started once. The stack may be started by two workers, so its
+    tests are kept together by folder alone: the worker that ends first takes the next folder.
+    """
+    for item in items:
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        folder = item.path.relative_to(config.rootpath).parent
+        together = str(item.path)
+        if "stack" in fixtures:
+            together = f"stack, {folder}"
+        if "bed" in fixtures:
+            together = "cluster"
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session")
 def month_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Books with a month of runs in them, to be read and not to be written."""
