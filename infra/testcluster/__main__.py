@@ -7,6 +7,7 @@ import time
 from infra.testcluster import launcher
 from infra.testcluster.build import (
     KWOK,
+    TERRAFORM,
     TERRAFORM_PROVIDER,
     TOOL_SETS,
     CannotBuildError,
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--name", default=launcher.DEFAULT_NAME, help="several may run at once")
     parser.add_argument("--gpus", type=int, default=launcher.GPUS, help="GPUs of the node")
     parser.add_argument("--kwok", action="store_true", help="bring pretended nodes to life")
-    parser.add_argument("--terraform", action="store_true", help="build the provider to test too")
+    parser.add_argument("--terraform", action="store_true", help="build Terraform too")
     options = parser.parse_args()
     try:
         return _ACTIONS[options.action](options)
@@ -33,7 +34,7 @@ def main() -> int:
 
 def _build(options: argparse.Namespace) -> int:
     wanted = [*TOOL_SETS]
-    wanted += [TERRAFORM_PROVIDER] if options.terraform else []
+    wanted += [TERRAFORM, TERRAFORM_PROVIDER] if options.terraform else []
     wanted += [KWOK] if options.kwok else []
     for tools in wanted:
         started = time.monotonic()

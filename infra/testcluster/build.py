@@ -110,10 +110,15 @@ TERRAFORM_PROVIDER = ToolSet(
         "terraform-provider-kubernetes": "github.com/hashicorp/terraform-provider-kubernetes"
     },
 )
+TERRAFORM = ToolSet(
+    name="terraform-program",
+    module="github.com/hashicorp/terraform",
+    programs={"terraform": "github.com/hashicorp/terraform"},
+)
 TOOL_SETS = (ETCD, KUBERNETES, KUEUE)
 """What a cluster needs."""
-ALL_SETS = (*TOOL_SETS, TERRAFORM_PROVIDER, KWOK)
-"""The same, the provider that one test needs beside a `terraform` of its own, and pretended nodes."""
+ALL_SETS = (*TOOL_SETS, TERRAFORM, TERRAFORM_PROVIDER, KWOK)
+"""The same, Terraform with the provider for its module's test, and pretended nodes."""
 
 
 def cache_folder() -> Path:

@@ -215,10 +215,8 @@ def test_prices_can_be_read_back_from_the_cluster(bare: Bed) -> None:
 @pytest.fixture
 def terraform(bare: Bed, tmp_path: Path) -> "Terraform":
     """The shipped module with the provider that was built for it."""
-    program = shutil.which("terraform")
-    if program is None:
-        pytest.skip("no `terraform` on PATH")
     try:
+        program = find_program("terraform")
         provider = find_program("terraform-provider-kubernetes")
     except CannotBuildError as error:
         pytest.skip(str(error))
@@ -229,7 +227,7 @@ def terraform(bare: Bed, tmp_path: Path) -> "Terraform":
     )
     folder = tmp_path / "module"
     shutil.copytree(INFRA / "terraform", folder)
-    return Terraform(program, folder=folder, config=config, kubeconfig=bare.kubeconfig)
+    return Terraform(str(program), folder=folder, config=config, kubeconfig=bare.kubeconfig)
 
 
 class Terraform:
