@@ -8,12 +8,13 @@ steps and pause), and "how many steps" is the least value in a sliding window. T
 walking every step, and some hundred times faster.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,10 @@ STEP_S = 300.0
 """Five minutes: plans are no finer than this."""
 
 _HOUR_S = 3600
+_MICROSECOND = timedelta(microseconds=1)
 _ALMOST_S = 1e-6
+_UNIT_USD = 1e-9
+"""What the programme counts in. Sums of whole numbers are exact, so what costs the same is a tie."""
 
 
 class Rate(Protocol):
@@ -60,12 +64,21 @@ class Offer:
 
     def usd(self, start: datetime, end: datetime) -> Fraction:
         """Return what it costs from one moment to another, exact."""
-        total = Fraction(0)
-        for rate in self.rates:
+        # Added up by denominator: a sum of fractions looks for a common divisor at each step.
+        parts: dict[int, int] = {}
+        for number in range(bisect_right(self.rates, start, key=_end_of), len(self.rates)):
+            rate = self.rates[number]
+            if rate.start >= end:
+                break
             span = min(end, rate.end) - max(start, rate.start)
-            if span > timedelta(0):
-                total += rate.usd_per_h * Fraction(span // timedelta(microseconds=1))
+            top, bottom = rate.usd_per_h.as_integer_ratio()
+            parts[bottom] = parts.get(bottom, 0) + top * (span // _MICROSECOND)
+        total = sum((Fraction(top, bottom) for bottom, top in parts.items()), Fraction(0))
         return total / (_HOUR_S * 1_000_000)
+
+
+def _end_of(rate: Rate) -> datetime:
+    return rate.end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,15 +191,14 @@ def _at_once(
 
 
 def _costs(offer: Offer, *, now: datetime, steps: int, step_s: float) -> Values:
-    """Return what each step costs, US dollars."""
+    """Return what an hour costs in each step, in the programme's unit, as whole numbers."""
     edges_s = np.array([(rate.end - now).total_seconds() for rate in offer.rates])
-    usd_per_s = np.array([float(rate.usd_per_h) for rate in offer.rates]) / _HOUR_S
+    usd_per_h = np.array([float(rate.usd_per_h) for rate in offer.rates])
     begins_s = np.maximum(np.concatenate([[-np.inf], edges_s[:-1]]), 0.0)
-    paid = np.concatenate([[0.0], np.cumsum(np.maximum(edges_s - begins_s, 0.0) * usd_per_s)])
+    paid = np.concatenate([[0.0], np.cumsum(np.maximum(edges_s - begins_s, 0.0) * usd_per_h)])
     times_s = np.arange(steps + 1) * step_s
     costs = np.diff(np.interp(times_s, np.concatenate([[0.0], np.maximum(edges_s, 0.0)]), paid))
-    # Steps at one rate must be equal to the last bit, or each would be a stretch of its own.
-    return np.round(costs, 12)
+    return np.round(costs / (step_s * _UNIT_USD))
 
 
 def _trimmed(
@@ -208,24 +220,18 @@ Run: TypeAlias = tuple[int, int, int]
 """Number of the offer, first step, and the step after the last."""
 
 
-class _Value(NamedTuple):
-    """The least cost from the beginning of a stretch on.
-
-    Attributes:
-        fresh: When nothing has run yet.
-        paused: By steps of work left, when nothing runs any more; shape (work,).
-        running: Likewise while an offer runs; shape (offers, work).
-    """
-
-    fresh: float
-    paused: Values
-    running: Values
-
-
 class _Tape:
     """The programme, solved backwards stretch by stretch, and then followed forwards.
 
-    A start adds `restart` steps of work, which is the same as losing them.
+    A start adds `restart` steps of work, which is the same as losing them. What is kept is the
+    least cost from the beginning of a stretch to the end, in three tables:
+
+    - `_paused` by stretch and steps of work left, when nothing runs any more;
+    - `_started` likewise when an offer is started in this stretch;
+    - `_running` by stretch, offer and steps left, while an offer runs.
+
+    Each row begins with `_room` entries that mean nothing, so that a window may reach before it, and
+    all rows of a stretch can be gone over as one line.
     """
 
     def __init__(self, costs: Values, *, work: int, restart: int) -> None:
@@ -234,37 +240,46 @@ class _Tape:
         self._spans = list(pairwise(edges))
         self._costs = costs
         self._work, self._restart = work, restart
-        self._size = work + restart + 1
-        self._values = self._solve()
+        self._most = work + restart
+        self._room = min(max(end - begin for begin, end in self._spans), self._most)
+        # One piece of memory for each table: to ask for it stretch by stretch costs more than to fill it.
+        stretches, offers, width = len(self._spans), len(costs), self._room + self._most + 1
+        self._fresh = [np.inf] * (stretches + 1)
+        self._paused = np.zeros((stretches + 1, width))
+        self._started = np.empty((stretches + 1, width))
+        self._running = np.empty((stretches + 1, offers, width))
+        self._left = np.arange(width, dtype=np.float64) - self._room
+        self._spent = np.empty((offers, width))
+        self._scratch = np.zeros((3, 2, offers, width))
+        self._paused[-1] = np.where(self._left == 0, 0.0, np.inf)
+        self._running[-1] = self._paused[-1]
+        for number in reversed(range(stretches)):
+            self._solve(number)
 
-    def _solve(self) -> list[_Value]:
-        paused = np.full(self._size, np.inf)
-        paused[0] = 0.0
-        running = np.tile(paused, (len(self._costs), 1))
-        values = [_Value(np.inf, paused, running)]
-        for begin, end in reversed(self._spans):
-            values.append(self._back(self._costs[:, begin], end - begin, values[-1]))
-        return values[::-1]
-
-    def _back(self, rates: Values, steps: int, later: _Value) -> _Value:
-        paused, running = later.paused, later.running
-        left = np.arange(self._size)
-        spent = rates[:, None] * left
+    def _solve(self, number: int) -> None:
+        begin, end = self._spans[number]
+        room, steps = self._room, min(end - begin, self._room)
+        later, now = self._running[number + 1], self._running[number]
+        spent = np.multiply.outer(self._costs[:, begin], self._left, out=self._spent)
         # Row f: run some steps on f, then pause; or, below, run the last steps on f and go on.
-        some = spent + _least_before(paused - spent, steps)
-        last = spent + _least_before(running - spent, steps)
-        starts = np.minimum(some, last).min(axis=0)
-        now_paused = paused.copy()
-        reach = self._size - self._restart
-        np.minimum(now_paused[:reach], starts[self._restart :], out=now_paused[:reach])
-        through = np.where(left < steps, spent, np.inf)
-        if steps < self._size:
-            through[:, steps:] = rates[:, None] * steps + running[:, : self._size - steps]
-        return _Value(
-            fresh=min(later.fresh, float(starts[self._work])),
-            paused=now_paused,
-            running=np.minimum(np.minimum(through, some), now_paused),
-        )
+        gains, *spare = self._scratch
+        np.subtract(self._paused[number + 1], spent, out=gains[0])
+        np.subtract(later, spent, out=gains[1])
+        gains[..., :room] = np.inf
+        some, last = _least_before(gains, steps, spare=spare)
+        # To run first steps and pause is no cheaper than to run the last: what runs can pause.
+        last += spent
+        started = np.minimum.reduce(last, out=self._started[number])
+        paused = self._paused[number]
+        paused[:] = self._paused[number + 1]
+        first, reach = room, room + self._work + 1
+        np.minimum(paused[first:reach], started[first + self._restart :], out=paused[first:reach])
+        # Or run through on f, the longest of the windows.
+        line = some.ravel()[steps:]
+        np.minimum(line, gains[1].ravel()[:-steps], out=line)
+        np.add(some, spent, out=now)
+        np.minimum(now, paused, out=now)
+        self._fresh[number] = min(self._fresh[number + 1], float(started[room + self._work]))
 
     def follow(self) -> list[Run]:
         """Return the cheapest runs, those that touch on one offer joined."""
@@ -289,25 +304,28 @@ class _Tape:
     ) -> Iterator[tuple[float, Run | None, int, int | None]]:
         """Yield what can be done in a stretch: its cost to the end, the run, what is left, held."""
         begin, end = self._spans[number]
-        later = self._values[number + 1]
-        rates = self._costs[:, begin].tolist()
+        room, rates = self._room, self._costs[:, begin].tolist()
+        paused = self._paused[number + 1, room:]
+        running = self._running[number + 1, :, room:]
+        least = self._fresh[number] if fresh else self._paused[number, room + left]
         if holding is not None:
+            least = self._running[number, holding, room + left]
             ran = min(left, end - begin)
-            cost = rates[holding] * ran + float(later.running[holding, left - ran])
+            cost = rates[holding] * ran + float(running[holding, left - ran])
             yield cost, (holding, begin, begin + ran), left - ran, holding
-            cost, ran = _best(later.paused, left, end - begin, rate=rates[holding])
+            cost, ran = _best(paused, left, end - begin, rate=rates[holding])
             if ran:
                 yield cost, (holding, begin, begin + ran), left - ran, None
         owed = left if fresh else left + self._restart
-        if owed < self._size:
+        if owed <= self._most and self._started[number, room + owed] <= least:
             for offer, rate in enumerate(rates):
-                cost, ran = _best(later.paused, owed, end - begin, rate=rate)
+                cost, ran = _best(paused, owed, end - begin, rate=rate)
                 if ran:
                     yield cost, (offer, begin, begin + ran), owed - ran, None
             for offer, rate in enumerate(rates):
-                cost, ran = _best(later.running[offer], owed, end - begin, rate=rate)
+                cost, ran = _best(running[offer], owed, end - begin, rate=rate)
                 yield cost, (offer, end - ran, end) if ran else None, owed - ran, offer
-        yield later.fresh if fresh else float(later.paused[left]), None, left, None
+        yield self._fresh[number + 1] if fresh else float(paused[left]), None, left, None
 
 
 def _best(after: Values, left: int, steps: int, *, rate: float) -> tuple[float, int]:
@@ -318,22 +336,23 @@ def _best(after: Values, left: int, steps: int, *, rate: float) -> tuple[float, 
     return float(costs[ran]), ran
 
 
-def _least_before(values: Values, steps: int) -> Values:
-    """Return the least of each entry and the `steps` before it, along the last axis.
+def _least_before(values: Values, steps: int, *, spare: Sequence[Values]) -> Values:
+    """Return the least of each entry and the `steps` before it, along all rows end to end.
 
-    Cut into blocks as long as the window, every window is the end of one block and the beginning
-    of the next. So two running minima are enough, however long it is; SciPy's filter does the same,
-    and takes longer to import than a plan to make.
+    The least of a window is that of two windows half as long, so the windows are doubled. An
+    algorithm that is linear in the entries compares less and takes longer: here each pass goes
+    over one unbroken line.
 
-    Source:
-        van Herk (1992), "A fast algorithm for local minimum and maximum filters on rectangular and
-        octagonal kernels".
+    Args:
+        values: Rows that begin with `steps` entries of infinity; there the answer means nothing.
+        steps: At least 1.
+        spare: Two like it, written over; the answer is one of them.
     """
-    *rows, count = values.shape
-    size = min(steps, count - 1) + 1
-    blocks = np.full((*rows, -(-(count + size - 1) // size), size), np.inf)
-    line = blocks.reshape(*rows, -1)
-    line[..., size - 1 : size - 1 + count] = values
-    begins = np.minimum.accumulate(blocks, axis=-1).reshape(line.shape)
-    ends = np.minimum.accumulate(blocks[..., ::-1], axis=-1)[..., ::-1].reshape(line.shape)
-    return np.minimum(ends[..., :count], begins[..., size - 1 : size - 1 + count])
+    least, width = values.ravel(), 1
+    wider, other = (one.ravel() for one in spare)
+    while width <= steps:
+        shift = min(width, steps + 1 - width)
+        np.minimum(least[shift:], least[:-shift], out=wider[shift:])
+        least, wider, other = wider, other, wider
+        width += shift
+    return least.reshape(values.shape)

@@ -89,3 +89,24 @@ def test_work_that_does_not_fit_has_no_schedule() -> None:
 
     assert cheapest_schedule([offer("t4", [1, 1])], work_s=9000, now=NOW, deadline=late) is None
     assert cheapest_start(offer("t4", [1, 1]), work_s=9000, now=NOW, deadline=late) is None
+
+
+def test_of_ways_that_cost_the_same_the_one_that_is_done_first_is_taken() -> None:
+    # As floats the sums of the first three hours and of the last three differ in the last bit.
+    found = cheapest_schedule(
+        [offer("t4", [1, 2, 3, 9, 3, 2, 1])],
+        work_s=3 * HOUR_S,
+        now=NOW,
+        deadline=NOW + timedelta(hours=7),
+        restart_s=2 * HOUR_S,
+    )
+
+    assert found is not None
+    assert (found.start, found.end) == (NOW, NOW + timedelta(hours=3))
+
+
+def test_a_plan_may_begin_in_the_middle_of_its_prices() -> None:
+    prices = offer("t4", [9, 1, 4, 1])
+    half_past = NOW + timedelta(minutes=90)
+
+    assert prices.usd(half_past, half_past + timedelta(hours=2)) == Fraction(1 + 8 + 1, 20)
