@@ -31,7 +31,7 @@ down: setup ## End what `make run` started.
 
 # Two workers: most of the time one waits for a server, a pod or an epoch, and the other works.
 test: setup cluster-tools ## Run every test, with coverage.
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov
+	$(BIN)/pytest --numprocesses 2 --no-loadscope-reorder --cov
 
 test-cluster: setup cluster-tools ## Run the tests on a real Kubernetes alone.
 	$(BIN)/pytest -q -m cluster

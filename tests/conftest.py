@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from typing_extensions import override
+from xdist.scheduler import LoadScopeScheduling
 
 from apps import stack as local_stack
 from blocks.ledger import Books
@@ -24,22 +27,26 @@ hypothesis_settings.load_profile(
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep together, on one worker, the tests that share what is dear to start.
+class ByWhatTheyShare(LoadScopeScheduling):
+    """Keeps on one worker the tests that share a server or a cluster, and else those of a file.
 
-    The cluster is one thing, and is started once. The stack may be started by two workers, so its
-    tests are kept together by folder alone: the worker that ends first takes the next folder.
+    Groups by the path of a test alone: `xdist_group` is ignored, silently, under pytest 9.2, whose
+    node ids pytest-xdist 3.8 cannot mark any more.
     """
-    for item in items:
-        fixtures: list[str] = getattr(item, "fixturenames", [])
-        folder = item.path.relative_to(config.rootpath).parent
-        together = str(item.path)
-        if "stack" in fixtures:
-            together = f"stack, {folder}"
-        if "bed" in fixtures:
-            together = "cluster"
-        item.add_marker(pytest.mark.xdist_group(together))
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePosixPath(nodeid.split("::", 1)[0])
+        return next((str(folder) for folder in path.parents if str(folder) in SHARING), str(path))
+
+
+SHARING = {"tests/apps", "tests/flows", "tests/cluster"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Say which worker of `pytest --numprocesses N` runs what."""
+    return ByWhatTheyShare(config, log)
 
 
 @pytest.fixture(scope="session")
