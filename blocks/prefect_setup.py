@@ -30,6 +30,7 @@ TOLD = (
     EventName.RUN_REFUSED,
     EventName.LEG_PREEMPTED,
     EventName.FORECAST_BREACH,
+    EventName.RUN_LATE,
 )
 """What a person wants to be told at once; the other events are in Prefect's event feed."""
 

@@ -33,7 +33,9 @@ class EventName(StrEnum):
     FORECAST_UPDATED = "lowtide.forecast.updated"
     """A run's forecast moved."""
     FORECAST_BREACH = "lowtide.forecast.breach"
-    """A run will probably need more money, or more time, than it was given."""
+    """A run will probably need more money than it was given."""
+    RUN_LATE = "lowtide.run.late"
+    """A run's upper forecast ends after its deadline; the body says what would still save it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ class EventKind(StrEnum):
     """All epochs' durations, once the run has ended: what the next forecast learns from."""
     ENOUGH = "enough"
     """The metric was good enough by the job's own rule; what the rest would have cost."""
+    LATE = "late"
+    """The upper forecast ends after the deadline: by how much, and what would still save it."""
     STOP_ASKED = "stop-asked"
     """Somebody asked for the run's end."""
     RECOMMENDED = "recommendations"

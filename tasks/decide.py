@@ -23,13 +23,14 @@ from lowtide.events import EventKind
 from lowtide.forecast import TimeForecast
 from lowtide.job import CapacityAsk, PolicyName, Priority, TrainingJob, Where
 from lowtide.legs import Capacity, LegEnd, LegStatus
-from lowtide.policy import Observation, Sightings, Tariff, decide, read_observation
+from lowtide.policy import Observation, Sightings, Tariff, decide, lateness, read_observation
 from lowtide.prices import Demand, PriceBook, PriceUnknownError, segments
 from lowtide.progress import Progress
 from lowtide.verdict import Refused
 from tasks import log
 from tasks.claim import Owned
 from tasks.forecast import Outlook, outlook, progress_of
+from tasks.late import tell_late, told_late_s
 
 POLL_S = {Where.LOCAL: 5.0, Where.KUBERNETES: 60.0}
 """The longest time from a moment that matters to the act that follows."""
@@ -55,6 +56,7 @@ class Mind:
         waits: How often in a row the decision was to wait.
         count: Decisions written down so far.
         told: What was decided last.
+        late_s: How late the run was last said to be; 0: it was not.
         ahead: The newest forecast.
         progress: The epochs that it rests on.
         rates: What on demand costs.
@@ -68,6 +70,7 @@ class Mind:
     waits: int = 0
     count: int = 0
     told: Action | None = None
+    late_s: float = 0.0
     ahead: Outlook | None = None
     progress: Progress | None = None
     rates: tuple[Tariff, ...] = ()
@@ -76,7 +79,7 @@ class Mind:
     @classmethod
     def of(cls, world: World, owned: Owned) -> "Mind":
         """Return what the run's last decision knew, and what its legs have shown since."""
-        mind = cls(world=world, owned=owned)
+        mind = cls(world=world, owned=owned, late_s=told_late_s(world, owned.run))
         events = world.ledger.events(owned.run, kind=EventKind.DECISION)
         mind.count = len(events)
         actions = [event.body["decision"] for event in events]
@@ -106,6 +109,7 @@ class Mind:
             again_at = tried_again_at or now + _backed_off(self.waits)
             until = again_at if decision.until is None else min(decision.until, again_at)
             decision = replace(decision, until=max(until, now + _LEAST_WAIT))
+        self._tell_late(seen, now=now)
         self.note(seen, decision, now=now)
         return seen, decision
 
@@ -135,8 +139,9 @@ class Mind:
         seen = self._observe(leg, status=status, now=now)
         decision = decide(seen)
         self.latched = decision.latched
+        is_news = self._tell_late(seen, now=now)
         if decision.action is _ACTION_OF[leg.capacity]:
-            if self.told is not decision.action:
+            if is_news or self.told is not decision.action:
                 self.note(seen, decision, now=now)
             return None
         self.note(seen, decision, now=now)
@@ -162,6 +167,15 @@ class Mind:
             },
             now=now,
         )
+
+    def _tell_late(self, seen: Observation, *, now: datetime) -> bool:
+        """Say how late the run may be, where that is news."""
+        late = lateness(seen)
+        if late is None or not late.is_news(self.late_s):
+            return False
+        tell_late(self.world, self.owned, late, now=now)
+        self.late_s = late.late_s
+        return True
 
     def _forecast(self, now: datetime) -> Outlook | Refused:
         return outlook(
@@ -250,6 +264,7 @@ class Mind:
             work_s=_done_s(ahead.time) + ahead.time.time_remaining_s.p50,
             work_left_s=ahead.time.time_remaining_s.p50 - within_s,
             work_left_s_p90=ahead.time.time_remaining_s.p90 - within_s,
+            epochs_left=ahead.time.epochs_remaining,
             held=_held(leg, status),
             changeover_s=_coarse(changeover.usual_s),
             changeover_s_max=_coarse(changeover.most_s),

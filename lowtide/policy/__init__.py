@@ -2,11 +2,13 @@
 
 decide(observation)          run on spot, run on demand, wait or stop, with the reason
 Observation                  all that is known; `document` and `read_observation` store it
+lateness(observation)        how late the run may be, and what would still save it
 Sightings().seen(...)        what was seen of spot, one sighting at a time
 fit_zone(recordings)         how spot comes and goes, from recordings; `PRIOR` is the shipped one
 """
 
 from lowtide.policy.deciding import POLICIES, decide
+from lowtide.policy.lateness import Lateness, lateness
 from lowtide.policy.observation import Observation, Tariff, read_observation
 from lowtide.policy.sightings import Sightings
 from lowtide.policy.zone import NO_SPOT, PRIOR, Recording, Zone, fit_zone
@@ -15,6 +17,7 @@ __all__ = [
     "NO_SPOT",
     "POLICIES",
     "PRIOR",
+    "Lateness",
     "Observation",
     "Recording",
     "Sightings",
@@ -22,5 +25,6 @@ __all__ = [
     "Zone",
     "decide",
     "fit_zone",
+    "lateness",
     "read_observation",
 ]

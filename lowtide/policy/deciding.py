@@ -8,6 +8,7 @@ from lowtide.decision import Action, Decision
 from lowtide.job import PolicyName
 from lowtide.policy.adaptive import adaptive
 from lowtide.policy.guard import act_at, safety_net
+from lowtide.policy.lateness import lateness
 from lowtide.policy.observation import Observation
 from lowtide.policy.rules import greedy, off_peak, run_now, uniform_progress
 
@@ -61,6 +62,9 @@ def decide(seen: Observation) -> Decision:
     if seen.money_left_usd is not None and seen.money_left_usd <= 0:
         return Decision(action=Action.STOP, reason="there is no money left for this run")
     decision = safety_net(seen) or POLICIES[seen.policy](seen)
+    late = lateness(seen)
+    if late is not None:
+        decision = replace(decision, reason=f"{decision.reason}; {late.sentence}")
     net_acts_at = act_at(seen)
     if decision.action is Action.WAIT and net_acts_at is not None:
         # Whatever the policy waits for, the net must be asked in time.

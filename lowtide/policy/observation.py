@@ -47,6 +47,7 @@ class Observation:
         work_s: All of its work by the latest forecast (P50), seconds of training; >= 0.
         work_left_s: What is left of it (P50); <= 0: the run has outlived its forecast.
         work_left_s_p90: What is left of it (P90): the deadline is kept for this much.
+        epochs_left: The epochs that it consists of; 0: not known.
         held: The capacity that it runs on; None: it does not run.
         changeover_s: What a new leg loses: launch, restore and the work since the last checkpoint.
         changeover_s_max: The most that it can lose; the deadline is kept for this much.
@@ -77,6 +78,7 @@ class Observation:
     on_demand: tuple[Tariff, ...]
     spot: Sightings = field(default_factory=Sightings)
     changeover_left_s: float = 0.0
+    epochs_left: int = 0
     terms: CapacityAsk = CapacityAsk.ANY
     urgent: bool = False
     money_left_usd: Decimal | None = None

@@ -26,6 +26,7 @@ from tasks.claim import Owned
 from tasks.decide import Mind, decided_again, in_safety_net
 from tasks.forecast import Outlook, outlook
 from tests.blocks.local.rigs import HandClock
+from tests.fakes.events import NotedEvents
 from tests.fakes.runner import FakeRunner, Script
 from tests.flows.conftest import BUDGETS
 from tests.flows.jobs import digits
@@ -64,6 +65,7 @@ class Rig:
             tracking=Tracking(uri="http://127.0.0.1:9"),
             runner=self.runner,
             prices=Prices(),
+            events=NotedEvents(),
             clock=self.clock,
             checkpoints=folder / "checkpoints",
             reports=folder / "reports",
