@@ -1,12 +1,12 @@
 """What monitoring asks of the books: a few counts over small tables, never over the journal."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import Connection, case, func, select, text
 
 from blocks.ledger.convert import to_us
 from blocks.ledger.engine import Store, reads
@@ -37,24 +37,27 @@ class Fleets(Store):
             budgets: How the budgets stand.
             now: The time.
         """
-        open_ = LEG.c.ending.is_(None) & LEG.c.settled_us.is_(None)
-        phase = case((LEG.c.started_us.is_(None), "waiting"), else_="running")
+        counts = [_LegCount(*row) for row in connection.execute(_LEGS)]
         return Fleet(
             budgets=budgets,
             spent_usd=_spent(connection),
             teams={name: team_of({}, path) for name, path in paths_of(connection).items()},
-            runs=_counts(connection, RUN.c.state, RUN.c.priority),
-            ended=_counts(
-                connection,
-                LEG.c.ending,
-                LEG.c.flavor,
-                LEG.c.capacity,
-                where=LEG.c.ending.is_not(None),
+            runs={
+                (state, priority): count for state, priority, count in connection.execute(_RUNS)
+            },
+            ended=_added_up(
+                ((each.ending, each.flavor, each.capacity), each.legs)
+                for each in counts
+                if each.ending
             ),
-            open=_counts(connection, phase, LEG.c.flavor, LEG.c.capacity, where=open_),
-            waits=_waits(connection),
-            oldest_wait_s=_oldest_waits(connection, open_ & LEG.c.started_us.is_(None), now=now),
-            held=int(connection.execute(select(func.count()).select_from(HOLD)).scalar_one()),
+            open=_added_up(
+                ((each.phase, each.flavor, each.capacity), each.legs)
+                for each in counts
+                if each.is_open
+            ),
+            waits=_waits(counts),
+            oldest_wait_s=_oldest_waits(counts, now=now),
+            held=int(connection.execute(_HOLDS).scalar_one()),
             unwatched_s=_unwatched_s(connection, now=now),
         )
 
@@ -78,48 +81,96 @@ class Fleets(Store):
         return tuple((row.id, row.kind, row.body) for row in connection.execute(statement))
 
 
-def _counts(
-    connection: Connection, *columns: ColumnElement[Any], where: ColumnElement[bool] | None = None
-) -> dict[Any, int]:
-    statement = select(*columns, func.count()).group_by(*columns)
-    if where is not None:
-        statement = statement.where(where)
-    return {tuple(key): int(count) for *key, count in connection.execute(statement)}
+class _LegCount(NamedTuple):
+    """How many legs are alike.
+
+    Attributes:
+        flavor: Kind of capacity.
+        capacity: On which terms.
+        ending: How they ended; None: they have not.
+        is_settled: Whether that was settled.
+        bucket: Which of `WAIT_BUCKETS_S` their wait lies in, one beyond the last for longer ones;
+            None: they have not started.
+        legs: How many.
+        waited_us: Their waits together.
+        opened_us: When the oldest was asked for.
+    """
+
+    flavor: str
+    capacity: str
+    ending: str | None
+    is_settled: bool
+    bucket: int | None
+    legs: int
+    waited_us: int | None
+    opened_us: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether they are still to run, or run."""
+        return self.ending is None and not self.is_settled
+
+    @property
+    def phase(self) -> str:
+        """What open ones do."""
+        return "waiting" if self.bucket is None else "running"
+
+
+# All that is counted of legs is counted in one pass over them: passes are what a scrape waits for.
+_WAIT_US = LEG.c.started_us - LEG.c.opened_us
+_WITHIN = [
+    (int(bound * _SECOND_US) >= _WAIT_US, number) for number, bound in enumerate(WAIT_BUCKETS_S)
+]
+_ALIKE = (
+    LEG.c.flavor,
+    LEG.c.capacity,
+    LEG.c.ending,
+    LEG.c.settled_us.is_not(None).label("is_settled"),
+    case(*_WITHIN, (LEG.c.started_us.is_not(None), len(WAIT_BUCKETS_S))).label("bucket"),
+)
+# Postgres takes two spellings of an expression with parameters for two: it is named instead.
+_LEGS = select(*_ALIKE, func.count(), func.sum(_WAIT_US), func.min(LEG.c.opened_us)).group_by(
+    *_ALIKE[:3], text("is_settled"), text("bucket")
+)
+_RUNS = select(RUN.c.state, RUN.c.priority, func.count()).group_by(RUN.c.priority, RUN.c.state)
+_HOLDS = select(func.count()).select_from(HOLD)
+_SPENT = select(BALANCE.c.budget, func.sum(BALANCE.c.charged_micro_usd)).group_by(BALANCE.c.budget)
+
+
+def _added_up(counts: Iterable[tuple[Any, int]]) -> dict[Any, int]:
+    found: dict[Any, int] = defaultdict(int)
+    for key, count in counts:
+        found[key] += count
+    return dict(found)
 
 
 def _spent(connection: Connection) -> dict[str, Decimal]:
-    statement = select(BALANCE.c.budget, func.sum(BALANCE.c.charged_micro_usd))
-    rows = connection.execute(statement.group_by(BALANCE.c.budget))
-    return {budget: from_micro(int(total)) for budget, total in rows}
+    return {budget: from_micro(int(total)) for budget, total in connection.execute(_SPENT)}
 
 
-def _waits(connection: Connection) -> dict[str, Waits]:
-    wait_us = LEG.c.started_us - LEG.c.opened_us
-    buckets = [
-        func.sum(case((wait_us <= int(bound * _SECOND_US), 1), else_=0))
-        for bound in WAIT_BUCKETS_S
-    ]
-    statement = (
-        select(LEG.c.flavor, func.count(), func.sum(wait_us), *buckets)
-        .where(LEG.c.started_us.is_not(None))
-        .group_by(LEG.c.flavor)
-    )
+def _waits(counts: Iterable[_LegCount]) -> dict[str, Waits]:
     found: dict[str, Waits] = {}
-    for row in connection.execute(statement):
-        flavor, count, total, *within = tuple(row)
-        found[str(flavor)] = Waits(
-            buckets=tuple(map(int, within)), count=int(count), sum_s=int(total) / _SECOND_US
+    for each in counts:
+        if each.bucket is None:
+            continue
+        before = found.get(each.flavor, Waits())
+        found[each.flavor] = Waits(
+            buckets=tuple(
+                count + (each.legs if number >= each.bucket else 0)
+                for number, count in enumerate(before.buckets)
+            ),
+            count=before.count + each.legs,
+            sum_s=before.sum_s + int(each.waited_us or 0) / _SECOND_US,
         )
     return found
 
 
-def _oldest_waits(
-    connection: Connection, waiting: ColumnElement[bool], *, now: datetime
-) -> dict[str, float]:
+def _oldest_waits(counts: Iterable[_LegCount], *, now: datetime) -> dict[str, float]:
     oldest: dict[str, float] = defaultdict(float)
-    statement = select(LEG.c.flavor, func.min(LEG.c.opened_us)).where(waiting)
-    for flavor, opened_us in connection.execute(statement.group_by(LEG.c.flavor)):
-        oldest[flavor] = max((to_us(now) - opened_us) / _SECOND_US, 0.0)
+    for each in counts:
+        if each.is_open and each.bucket is None:
+            wait_s = (to_us(now) - each.opened_us) / _SECOND_US
+            oldest[each.flavor] = max(oldest[each.flavor], wait_s)
     return dict(oldest)
 
 
