@@ -60,6 +60,25 @@ def to_micro(amount_usd: Decimal | Fraction | int) -> int:
     return round(amount_usd * MICRO_PER_USD)
 
 
+def micro_of(units: int, unit_per_usd: int) -> int:
+    """Round an amount in any unit to whole micro-dollars, half to even; quicker than a fraction.
+
+    Args:
+        units: The amount, either sign.
+        unit_per_usd: Units that make one US dollar, > 0.
+
+    Returns:
+        The same as `to_micro(Fraction(units, unit_per_usd))`.
+
+    Examples:
+        >>> micro_of(1, 3), micro_of(5, 10_000_000), micro_of(15, 10_000_000)
+        (333333, 0, 2)
+    """
+    whole, rest = divmod(units * MICRO_PER_USD, unit_per_usd)
+    above = 2 * rest - unit_per_usd
+    return whole + (above > 0 or (above == 0 and whole % 2))
+
+
 def read_usd(text: str, *, where: str) -> Decimal:
     """Read an amount of US dollars that somebody wrote.
 

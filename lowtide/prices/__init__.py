@@ -9,7 +9,7 @@ lasts(book, demand, start=start, usd=1, horizon=A_DAY)      how long the money l
 
 from lowtide.prices.errors import PriceUnknownError
 from lowtide.prices.parse import book_schema, parse_book
-from lowtide.prices.pricing import PricedSegment, lasts, price, segments
+from lowtide.prices.pricing import PricedSegment, lasts, price, price_micro, segments
 from lowtide.prices.records import (
     Demand,
     Flavor,
@@ -41,6 +41,7 @@ __all__ = [
     "next_window",
     "parse_book",
     "price",
+    "price_micro",
     "segments",
     "windows_between",
 ]

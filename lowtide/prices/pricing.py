@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from lowtide.errors import BadInputError
+from lowtide.money import to_micro
 from lowtide.prices.instants import HOUR_US, MICROSECOND, from_us, to_us, year_of
 from lowtide.prices.records import Demand, PriceBook
 from lowtide.prices.stretches import Stretch
@@ -81,6 +82,25 @@ def price(book: PriceBook, demand: Demand, *, start: datetime, end: datetime) ->
     for line, start_us, end_us in _years(book, demand, start=start, end=end):
         usd += line.usd(start_us, end_us)
     return usd
+
+
+def price_micro(book: PriceBook, demand: Demand, *, start_us: int, end_us: int) -> int:
+    """Return `price` in whole micro-dollars, for those who ask for thousands of stretches.
+
+    Args:
+        book: The prices.
+        demand: What is used.
+        start_us: Microseconds since 1970.
+        end_us: Likewise, not before `start_us`.
+
+    Raises:
+        PriceUnknownError: a part of the time has no price.
+        BadInputError: the book does not have the flavor, or the times are not usable.
+    """
+    line = timeline(book, demand, year_of(start_us))
+    if start_us <= end_us <= line.end_us:
+        return line.micro_usd(start_us, end_us)
+    return to_micro(price(book, demand, start=from_us(start_us), end=from_us(end_us)))
 
 
 def segments(

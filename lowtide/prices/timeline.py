@@ -14,6 +14,7 @@ from itertools import accumulate
 from math import floor, lcm
 from operator import attrgetter
 
+from lowtide.money import micro_of
 from lowtide.prices.errors import PriceUnknownError
 from lowtide.prices.instants import HOUR_US, from_us
 from lowtide.prices.records import Demand, PriceBook
@@ -56,6 +57,15 @@ class Timeline:
         self.refuse_unknown(start_us, end_us)
         return Fraction(self._spent_at(end_us) - self._spent_at(start_us), self.unit_per_usd)
 
+    def micro_usd(self, start_us: int, end_us: int) -> int:
+        """Return the price of a part of the year, rounded to whole micro-dollars.
+
+        Raises:
+            PriceUnknownError: a part of it has no price.
+        """
+        self.refuse_unknown(start_us, end_us)
+        return micro_of(self._spent_at(end_us) - self._spent_at(start_us), self.unit_per_usd)
+
     def reach(self, start_us: int, *, usd: Fraction, until_us: int) -> int:
         """Return the last moment, `until_us` at most, up to which the money pays.
 
@@ -86,7 +96,7 @@ class Timeline:
         Raises:
             PriceUnknownError: it says from when on, and why.
         """
-        if start_us >= end_us:
+        if start_us >= end_us or not self.unknowns[-1]:
             return
         first, last = self._at(start_us), self._at(end_us - 1)
         if self.unknowns[first] == self.unknowns[last + 1]:

@@ -10,14 +10,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
+from lowtide.money import micro_of, to_micro
 from lowtide.prices import (
     PriceBook,
     Rates,
     Window,
     lasts,
     price,
+    price_micro,
     segments,
 )
+from lowtide.prices.instants import to_us
 from lowtide.prices.records import DAYS
 from tests.lowtide.prices.oracle import (
     MICROSECOND,
@@ -223,3 +226,20 @@ def test_a_pinned_book_bills_every_moment_by_its_one_version(
         pinned = price(book.pinned(sheet.version), ONE_T4, start=start, end=start + length)
 
         assert pinned == price(alone, ONE_T4, start=start, end=start + length)
+
+
+@given(windows=tariffs(), start=ANY_MOMENT, length=st.timedeltas(timedelta(0), 400 * DAY))
+def test_the_quick_price_is_the_exact_one_rounded_once_also_across_new_year(
+    windows: tuple[Window, ...], start: datetime, length: timedelta
+) -> None:
+    book = book_of(sheet_of(*windows))
+    end = start + length
+
+    quick = price_micro(book, ONE_T4, start_us=to_us(start), end_us=to_us(end))
+
+    assert quick == to_micro(price(book, ONE_T4, start=start, end=end))
+
+
+@given(st.integers(-(10**20), 10**20), st.integers(1, 10**15))
+def test_units_round_to_micro_dollars_as_fractions_do(units: int, unit_per_usd: int) -> None:
+    assert micro_of(units, unit_per_usd) == to_micro(Fraction(units, unit_per_usd))
