@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from blocks.ledger.aggregates import Days
 from blocks.ledger.book import Operations
+from lowtide.money import from_micro
 from lowtide.prices import PriceBook
 from lowtide.report import (
     CostReport,
@@ -50,12 +52,13 @@ def cost_report(
     days = Days(start=ask.start, end=ask.end, budget=ask.budget)
     runs = [figures(facts, book=book) for facts in ledger.report_runs(days)]
     cells = ledger.report_cells(days, zone=ask.zone) if with_cells or ask.by.of_time else ()
+    charged_usd = from_micro(sum(run.facts.charged_micro_usd for run in runs))
     before = Days(start=ask.before[0], end=ask.before[1], budget=ask.budget)
     report = shape(
         ask,
         runs,
         made_at=now,
-        months=_months(ledger, ask, now=now),
+        months=_months(ledger, ask, charged_usd=charged_usd, now=now),
         before_usd=ledger.charged_in([before])[0],
         cells=cells,
         budgets=ledger.budgets(min(now, ask.end - _TICK)) if with_cells else (),
@@ -77,7 +80,7 @@ def run_figures(
     facts = ledger.report_run(run)
     if facts is None:
         return None
-    return figures(replace(facts, gpu_utilization=gpu_utilization), book=book)
+    return figures(facts._replace(gpu_utilization=gpu_utilization), book=book)
 
 
 def advice_taken(ledger: Operations, report: CostReport) -> tuple[Taken, ...]:
@@ -112,7 +115,10 @@ def focus_rows(ledger: Operations, ask: ReportAsk) -> Iterator[dict[str, str]]:
         after = page[-1].line.id
 
 
-def _months(ledger: Operations, ask: ReportAsk, *, now: datetime) -> tuple[MonthFigure, ...]:
+def _months(
+    ledger: Operations, ask: ReportAsk, *, charged_usd: Decimal, now: datetime
+) -> tuple[MonthFigure, ...]:
+    """Add up the last months; what the report has added up already is not read again."""
     stretches = [
         Days(
             start=midnight(first, ask.zone),
@@ -121,20 +127,23 @@ def _months(ledger: Operations, ask: ReportAsk, *, now: datetime) -> tuple[Month
         )
         for first in ask.months
     ]
-    charged, made = ledger.charged_in(stretches), ledger.made_in(stretches)
+    reported = Days(start=ask.start, end=ask.end, budget=ask.budget)
+    unread = [stretch for stretch in stretches if stretch != reported]
+    charged = dict(zip(unread, ledger.charged_in(unread), strict=True))
+    charged[reported] = charged_usd
     return tuple(
         MonthFigure(
             month=f"{first:%Y-%m}",
             runs=runs,
-            charged_usd=charged_usd,
+            charged_usd=charged[stretch],
             complete=stretch.end <= now,
         )
-        for first, stretch, charged_usd, runs in zip(
-            ask.months, stretches, charged, made, strict=True
+        for first, stretch, runs in zip(
+            ask.months, stretches, ledger.made_in(stretches), strict=True
         )
     )
 
 
 def _with_metrics(ledger: Operations, runs: Sequence[RunFigures]) -> tuple[RunFigures, ...]:
     best = ledger.best_metrics([run.facts.run for run in runs])
-    return tuple(replace(run, metric=best.get(run.facts.run)) for run in runs)
+    return tuple(run._replace(metric=best.get(run.facts.run)) for run in runs)

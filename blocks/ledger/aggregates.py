@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select,
 from blocks.ledger.audit import below, line_of
 from blocks.ledger.convert import from_us, to_us
 from blocks.ledger.engine import Store, Stored, reads
-from blocks.ledger.run_facts import Query, facts_of, pairs, paths_of
+from blocks.ledger.run_facts import Query, facts_of, paths_of
 from blocks.ledger.schema import BUDGET, EVENT, JOURNAL, LEG, RUN
 from lowtide.errors import BadInputError
 from lowtide.events import EventKind
@@ -63,15 +63,17 @@ class Aggregates(Store):
             BadInputError: there is no such budget.
         """
         _check_budget(connection, days.budget)
-        charged = dict(pairs(connection, _charged_by_run(days)))
-        return facts_of(connection, _wanted_runs(days), charged, start=days.start, end=days.end)
+        return facts_of(
+            connection, _wanted_runs(days), _charged(days), start=days.start, end=days.end
+        )
 
     @reads
     def report_run(self, connection: Connection, run: str) -> RunFacts | None:
         """Return one run with all that was charged for it; None where there is none of that id."""
-        charged = dict(pairs(connection, _charged_to(run)))
+        ever = Days(start=EPOCH, end=FOREVER)
         wanted = select(RUN).where(RUN.c.run == run)
-        return next(iter(facts_of(connection, wanted, charged, start=EPOCH, end=FOREVER)), None)
+        found = facts_of(connection, wanted, _charged(ever), start=EPOCH, end=FOREVER)
+        return next(iter(found), None)
 
     @reads
     def report_cells(self, connection: Connection, days: Days, *, zone: str) -> tuple[Cell, ...]:
@@ -195,14 +197,6 @@ def _use(row: Stored, paths: Mapping[str, tuple[str, ...]]) -> UseLine:
     )
 
 
-def _charged_to(run: str) -> Query:
-    return (
-        select(JOURNAL.c.run, func.sum(JOURNAL.c.amount_micro_usd))
-        .where(JOURNAL.c.run == run, JOURNAL.c.used_from_us.is_not(None))
-        .group_by(JOURNAL.c.run)
-    )
-
-
 def _check_budget(connection: Connection, budget: str | None) -> None:
     if budget is None:
         return
@@ -230,24 +224,19 @@ def _total(days: Days) -> Query:
     return select(func.sum(JOURNAL.c.amount_micro_usd)).where(*_used_in(days))
 
 
-def _charged_by_run(days: Days) -> Query:
-    """Add up run by run, in the order of the index; only runs whose legs lie near the days."""
-    start_us, end_us = to_us(days.start), to_us(days.end)
-    near = select(LEG.c.run).where(
-        func.coalesce(LEG.c.started_us, LEG.c.opened_us) < end_us + _DAY_US,
-        or_(LEG.c.ended_us.is_(None), LEG.c.ended_us >= start_us - _DAY_US),
-    )
+def _charged(days: Days) -> ColumnElement[Any]:
+    """Add up what was charged for a run, in the order of its lines' index."""
     # A sum in the condition keeps SQLite from going through the lines by time instead.
     used_us = JOURNAL.c.used_from_us + 0
     return (
-        select(JOURNAL.c.run, func.sum(JOURNAL.c.amount_micro_usd))
+        select(func.sum(JOURNAL.c.amount_micro_usd))
         .where(
-            JOURNAL.c.run.in_(near),
-            used_us >= start_us,
-            used_us < end_us,
+            JOURNAL.c.run == RUN.c.run,
+            used_us >= to_us(days.start),
+            used_us < to_us(days.end),
             true() if days.budget is None else JOURNAL.c.budget.in_(below(days.budget)),
         )
-        .group_by(JOURNAL.c.run)
+        .scalar_subquery()
     )
 
 
@@ -285,10 +274,14 @@ def _made(days: Days) -> Query:
 
 
 def _wanted_runs(days: Days) -> Query:
+    """Select the runs of the days; of earlier ones only those whose legs lie near are looked at."""
     start_us, end_us = to_us(days.start), to_us(days.end)
-    used = select(JOURNAL.c.run).where(*_used_in(days), JOURNAL.c.run == RUN.c.run).exists()
+    near = select(LEG.c.run).where(
+        func.coalesce(LEG.c.started_us, LEG.c.opened_us) < end_us + _DAY_US,
+        or_(LEG.c.ended_us.is_(None), LEG.c.ended_us >= start_us - _DAY_US),
+    )
     made = and_(RUN.c.created_us >= start_us, RUN.c.created_us < end_us, _of_budget(days))
-    earlier = and_(RUN.c.created_us < start_us, used)
+    earlier = and_(RUN.c.created_us < start_us, RUN.c.run.in_(near), _charged(days).is_not(None))
     return select(RUN).where(or_(made, earlier))
 
 

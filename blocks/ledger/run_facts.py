@@ -1,21 +1,19 @@
 """What the books know of single runs, for reports: a row for each run, with its legs and sums."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, func, select
 
-from blocks.ledger.convert import from_us, from_us_if
+from blocks.ledger.convert import to_us
 from blocks.ledger.engine import Stored
 from blocks.ledger.schema import BUDGET, EVENT, HOLD, LEG, RUN
 from lowtide.events import EventKind
-from lowtide.ledger.records import UNFINISHED, RunState
-from lowtide.legs import Capacity, LegEnd
-from lowtide.money import from_micro
+from lowtide.ledger.records import UNFINISHED
 from lowtide.report import EpochSeen, LegFigures, RunFacts
 
 Query: TypeAlias = Select[*tuple[Any, ...]]
@@ -24,6 +22,18 @@ FIRST_PLAN = "decision-1"
 _FORECAST = EVENT.c.body["plan"]["forecast_usd"]["p50"].as_string()
 _UTILIZATION = EVENT.c.body["gpu_utilization"].as_string()
 _EPOCH_S = EVENT.c.body["epoch_s"].as_string()
+_UNFINISHED = frozenset(state.value for state in UNFINISHED)
+# Documents come as text: most of them are never looked at.
+_COLUMNS: tuple[ColumnElement[Any], ...] = (
+    RUN.c.run,
+    RUN.c.name,
+    cast(RUN.c.job, Text),
+    RUN.c.budget,
+    cast(RUN.c.tags, Text),
+    RUN.c.priority,
+    RUN.c.state,
+    RUN.c.created_us,
+)
 
 
 def paths_of(connection: Connection) -> dict[str, tuple[str, ...]]:
@@ -34,7 +44,7 @@ def paths_of(connection: Connection) -> dict[str, tuple[str, ...]]:
 def facts_of(
     connection: Connection,
     wanted: Query,
-    charged: Mapping[str, int],
+    charged: ColumnElement[Any],
     *,
     start: datetime,
     end: datetime,
@@ -44,7 +54,7 @@ def facts_of(
     Args:
         connection: The transaction.
         wanted: Selects the rows of the runs.
-        charged: What was charged for each, micro-dollars.
+        charged: Adds up what was charged for the run of a row, micro-dollars.
         start: First moment of the days that are reported.
         end: First moment after them.
     """
@@ -54,18 +64,30 @@ def facts_of(
     busy = dict(pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
     epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
     paths = paths_of(connection)
-    bare = (_run(row, paths, start=start, end=end) for row in connection.execute(wanted))
+    start_us, end_us = to_us(start), to_us(end)
+    statement = wanted.with_only_columns(*_COLUMNS, charged)
+    rows: Sequence[Stored] = connection.execute(statement).all()
     return tuple(
-        replace(
-            facts,
-            legs=legs.get(facts.run, ()),
-            epochs=epochs.get(facts.run, ()),
-            charged_usd=from_micro(int(charged.get(facts.run, 0))),
-            held_usd=from_micro(int(held.get(facts.run, 0))),
-            forecast_usd=_decimal(forecasts.get(facts.run)),
-            gpu_utilization=_number(busy.get(facts.run)),
+        RunFacts(
+            run=run,
+            job=name,
+            document_json=job,
+            budget=budget,
+            path=paths.get(budget) or (budget,),
+            tags={} if tags == "{}" else json.loads(tags),
+            priority=priority,
+            state=state,
+            finished=state not in _UNFINISHED,
+            created_us=created_us,
+            in_days=start_us <= created_us < end_us,
+            legs=legs.get(run, ()),
+            epochs=epochs.get(run, ()),
+            charged_micro_usd=int(charged_micro_usd or 0),
+            held_micro_usd=int(held.get(run, 0)),
+            forecast_usd=_decimal(forecasts.get(run)),
+            gpu_utilization=_number(busy.get(run)),
         )
-        for facts in bare
+        for run, name, job, budget, tags, priority, state, created_us, charged_micro_usd in rows
     )
 
 
@@ -86,24 +108,17 @@ def _texts(column: ColumnElement[Any], key: str, wanted: Query) -> Query:
 
 def _legs(connection: Connection, wanted: Query) -> dict[str, tuple[LegFigures, ...]]:
     runs = wanted.with_only_columns(RUN.c.run)
-    found: dict[str, list[LegFigures]] = defaultdict(list)
-    statement = select(LEG).where(LEG.c.run.in_(runs)).order_by(LEG.c.run, LEG.c.leg)
-    for row in connection.execute(statement):
-        found[row.run].append(_leg(row))
-    return {run: tuple(legs) for run, legs in found.items()}
-
-
-def _leg(row: Stored) -> LegFigures:
-    return LegFigures(
-        leg=row.leg,
-        flavor=row.flavor,
-        capacity=Capacity(row.capacity),
-        price_version=row.price_version,
-        started_at=from_us_if(row.started_us),
-        ended_at=from_us_if(row.metered_until_us if row.ended_us is None else row.ended_us),
-        end=None if row.ending is None else LegEnd(row.ending),
-        charged_usd=from_micro(row.charged_micro_usd),
+    until_us = case((LEG.c.ended_us.is_(None), LEG.c.metered_until_us), else_=LEG.c.ended_us)
+    statement = (
+        select(LEG.c.run, LEG.c.flavor, LEG.c.price_version, LEG.c.started_us, until_us)
+        .add_columns(LEG.c.charged_micro_usd)
+        .where(LEG.c.run.in_(runs))
+        .order_by(LEG.c.run, LEG.c.leg)
     )
+    found: dict[str, tuple[LegFigures, ...]] = {}
+    for run, *leg in connection.execute(statement).all():
+        found[run] = (*found.get(run, ()), LegFigures._make(leg))
+    return found
 
 
 def _epochs(connection: Connection, runs: Sequence[str]) -> dict[str, tuple[EpochSeen, ...]]:
@@ -116,33 +131,13 @@ def _epochs(connection: Connection, runs: Sequence[str]) -> dict[str, tuple[Epoc
             .order_by(EVENT.c.run, EVENT.c.id)
         )
         for run, at_us, epoch_s in connection.execute(statement):
-            found[run].append(EpochSeen(at=from_us(at_us), epoch_s=_number(epoch_s)))
+            found[run].append(EpochSeen(at_us=at_us, epoch_s=_number(epoch_s)))
     return {run: tuple(epochs) for run, epochs in found.items()}
 
 
 def _pages(runs: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
     for at in range(0, len(runs), size):
         yield runs[at : at + size]
-
-
-def _run(
-    row: Stored, paths: Mapping[str, tuple[str, ...]], *, start: datetime, end: datetime
-) -> RunFacts:
-    state = RunState(row.state)
-    created_at = from_us(row.created_us)
-    return RunFacts(
-        run=row.run,
-        job=row.name,
-        document=row.job,
-        budget=row.budget,
-        path=paths.get(row.budget) or (row.budget,),
-        tags=row.tags,
-        priority=row.priority,
-        state=state.value,
-        finished=state not in UNFINISHED,
-        created_at=created_at,
-        in_days=start <= created_at < end,
-    )
 
 
 def pairs(connection: Connection, statement: Query) -> Iterator[tuple[str, Any]]:

@@ -3,19 +3,23 @@
 Money comes from the journal and nowhere else: `charged_usd` of a run or a cell is a sum of journal
 lines whose used time begins in the report's days. The other figures of a run belong to the whole
 run, and count once, in the report in whose days the run was made.
+
+A month may have ten thousand runs, of which a report shows two hundred and adds up the others. So a
+run is kept as the database has it, in whole microseconds and micro-dollars, which add up as they
+are; times, dollars and documents are made of them where somebody looks.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowtide.ledger.states import BudgetState
-from lowtide.legs import Capacity, LegEnd
-from lowtide.money import ZERO_USD
+from lowtide.money import ZERO_USD, from_micro
+from lowtide.prices.instants import SECOND_US, from_us
 from lowtide.report.asked import ReportAsk
 
 
@@ -33,92 +37,94 @@ def team_of(tags: Mapping[str, str], path: Sequence[str]) -> str:
     return tags.get("team") or path[min(1, len(path) - 1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegFigures:
+class LegFigures(NamedTuple):
     """One leg, as a report needs it.
 
     Attributes:
-        leg: Its number.
         flavor: Kind of capacity.
-        capacity: On which terms.
         price_version: Price-book version that it is billed by.
-        started_at: Start of the program; None: it never started.
-        ended_at: End of it; for a leg that runs, the time up to which it was charged.
-        end: How it ended; None while it runs.
-        charged_usd: What was charged for it in all, US dollars.
+        started_us: Start of the program, microseconds since 1970; None: it never started.
+        ended_us: End of it; for a leg that runs, the time up to which it was charged.
+        charged_micro_usd: What was charged for it in all.
     """
 
-    leg: int
     flavor: str
-    capacity: Capacity
     price_version: str
-    started_at: datetime | None
-    ended_at: datetime | None
-    end: LegEnd | None
-    charged_usd: Decimal
+    started_us: int | None
+    ended_us: int | None
+    charged_micro_usd: int
 
     @property
-    def used_s(self) -> float:
-        """Seconds that it ran."""
-        if self.started_at is None or self.ended_at is None:
-            return 0.0
-        return max((self.ended_at - self.started_at).total_seconds(), 0.0)
+    def used_us(self) -> int:
+        """Microseconds that it ran."""
+        if self.started_us is None or self.ended_us is None:
+            return 0
+        return max(self.ended_us - self.started_us, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochSeen:
+class EpochSeen(NamedTuple):
     """An epoch that was seen to end.
 
     Attributes:
-        at: When it was seen.
+        at_us: When it was seen, microseconds since 1970.
         epoch_s: What it took, seconds; None: unknown.
     """
 
-    at: datetime
+    at_us: int
     epoch_s: float | None
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: sums are kept once they are made
-class RunFacts:
+class RunFacts(NamedTuple):
     """A run as the ledger knows it, before anything is worked out.
 
     Attributes:
         run: Its id.
         job: The job's name.
-        document: The job as a document.
+        document_json: The job as a document, not read yet.
         budget: The budget that pays.
         path: That budget and those above it, the root first.
         tags: The job's labels.
         priority: Its priority.
         state: Where it is.
         finished: Whether nothing more is to be done about it.
-        created_at: When it was asked for.
+        created_us: When it was asked for, microseconds since 1970.
         in_days: Whether that was in the report's days.
         legs: Its legs, oldest first.
         epochs: The epochs that were seen, oldest first; only of runs that were interrupted.
-        charged_usd: Charged for time used in the report's days, US dollars.
-        held_usd: Still set aside for it, US dollars.
+        charged_micro_usd: Charged for time used in the report's days.
+        held_micro_usd: Still set aside for it.
         forecast_usd: What it was forecast to cost (P50) when it was first planned; None: unknown.
         gpu_utilization: Mean share of the time in which its GPUs worked, 0 to 1; None: unknown.
     """
 
     run: str
     job: str
-    document: Mapping[str, Any]
+    document_json: str
     budget: str
     path: tuple[str, ...]
     tags: Mapping[str, str]
     priority: str
     state: str
     finished: bool
-    created_at: datetime
+    created_us: int
     in_days: bool
     legs: tuple[LegFigures, ...] = ()
     epochs: tuple[EpochSeen, ...] = ()
-    charged_usd: Decimal = ZERO_USD
-    held_usd: Decimal = ZERO_USD
+    charged_micro_usd: int = 0
+    held_micro_usd: int = 0
     forecast_usd: Decimal | None = None
     gpu_utilization: float | None = None
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The job as a document."""
+        found: Mapping[str, Any] = json.loads(self.document_json)
+        return found
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was asked for, aware UTC."""
+        return from_us(self.created_us)
 
     @property
     def flavor(self) -> str:
@@ -138,15 +144,35 @@ class RunFacts:
         """Tag `project`; without it the budget that pays."""
         return self.tags.get("project") or self.budget
 
-    @cached_property
+    @property
+    def used_us(self) -> int:
+        """Microseconds that its legs ran."""
+        return sum([leg.used_us for leg in self.legs])
+
+    @property
     def used_s(self) -> float:
         """Seconds that its legs ran."""
-        return sum(leg.used_s for leg in self.legs)
+        return self.used_us / SECOND_US
 
-    @cached_property
+    @property
+    def charged_usd(self) -> Decimal:
+        """Charged for time used in the report's days, US dollars."""
+        return from_micro(self.charged_micro_usd)
+
+    @property
+    def held_usd(self) -> Decimal:
+        """Still set aside for it, US dollars."""
+        return from_micro(self.held_micro_usd)
+
+    @property
+    def total_micro_usd(self) -> int:
+        """What was charged for it in all, whenever that was."""
+        return sum([leg.charged_micro_usd for leg in self.legs])
+
+    @property
     def total_usd(self) -> Decimal:
-        """What was charged for it in all, US dollars, whenever that was."""
-        return sum((leg.charged_usd for leg in self.legs), ZERO_USD)
+        """The same, US dollars."""
+        return from_micro(self.total_micro_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,31 +196,43 @@ class Wasted:
         return self.failed_usd + self.lost_usd + (self.idle_usd or ZERO_USD)
 
 
-@dataclass(frozen=True, kw_only=True)  # likewise
-class RunFigures:
+NOTHING_WASTED = Wasted()
+
+
+class RunFigures(NamedTuple):
     """A run with what was worked out about it.
 
     Attributes:
         facts: What the ledger knows.
-        counterfactual_usd: What the same work would have cost on demand, unbroken, from the moment
-            it was asked for, US dollars; None: it has not ended, or its price is not known.
+        used_us: Microseconds that it ran.
+        total_micro_usd: What was charged for it in all.
+        counterfactual_micro_usd: What the same work would have cost on demand, unbroken, from the
+            moment it was asked for; None: it has not ended, or its price is not known.
         wasted: What bought nothing.
-        waited_s: Seconds in which it existed, was not finished and did not run; None: not started.
+        waited_us: Microseconds in which it existed, was not finished and did not run; None: not
+            started.
         metric: Best value of its metric; None: none was seen.
     """
 
     facts: RunFacts
-    counterfactual_usd: Decimal | None
+    used_us: int
+    total_micro_usd: int
+    counterfactual_micro_usd: int | None
     wasted: Wasted
-    waited_s: float | None
+    waited_us: int | None
     metric: float | None = None
 
-    @cached_property
+    @property
     def saved_usd(self) -> Decimal | None:
         """What it cost less than the counterfactual; negative: more. None: unknown."""
-        if self.counterfactual_usd is None:
+        if self.counterfactual_micro_usd is None:
             return None
-        return self.counterfactual_usd - self.facts.total_usd
+        return from_micro(self.counterfactual_micro_usd - self.total_micro_usd)
+
+    @property
+    def waited_s(self) -> float | None:
+        """Seconds in which it was not finished and did not run; None: not started."""
+        return None if self.waited_us is None else self.waited_us / SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
+from heapq import nsmallest
 from operator import attrgetter
 
 from lowtide.ledger.states import BudgetState
-from lowtide.money import ZERO_USD
+from lowtide.money import ZERO_USD, from_micro
+from lowtide.prices.instants import SECOND_US
 from lowtide.report.asked import By, ReportAsk
 from lowtide.report.records import (
+    NOTHING_WASTED,
     Cell,
     CostReport,
     Group,
@@ -56,18 +60,23 @@ def shape(
     Returns:
         The report.
     """
-    dearest = sorted(
-        runs, key=lambda run: (-run.facts.charged_usd, run.facts.created_at, run.facts.run)
+    dearest = nsmallest(
+        shown_max,
+        runs,
+        key=lambda run: (-run.facts.charged_micro_usd, run.facts.created_us, run.facts.run),
     )
-    groups = _groups_of_time(ask, cells) if ask.by.of_time else _groups_of_runs(ask.by, runs)
+    sums = _added_up(None if ask.by.of_time else _KEYS[ask.by], runs)
+    totals = _Sums()
+    for each in sums.values():
+        totals.merge(each)
     return CostReport(
         ask=ask,
         made_at=made_at,
-        groups=groups,
-        totals=_sum_up({}, runs),
-        wasted=_all_wasted(runs),
-        runs=tuple(dearest[:shown_max]),
-        runs_left_out=max(len(dearest) - shown_max, 0),
+        groups=_groups_of_time(ask, cells) if ask.by.of_time else _groups_of_runs(ask.by, sums),
+        totals=totals.group({}),
+        wasted=totals.wasted,
+        runs=tuple(dearest),
+        runs_left_out=len(runs) - len(dearest),
         months=tuple(months),
         before_usd=before_usd,
         cells=tuple(cells),
@@ -75,12 +84,102 @@ def shape(
     )
 
 
-def _groups_of_runs(by: By, runs: Iterable[RunFigures]) -> tuple[Group, ...]:
-    key_of = _KEYS[by]
-    sorted_out: dict[str, list[RunFigures]] = defaultdict(list)
+@dataclass(slots=True)
+class _Sums:
+    """Sums over runs; figures of whole runs count where the run was made."""
+
+    runs: int = 0
+    started: int = 0
+    charged: int = 0
+    held: int = 0
+    total: int = 0
+    used_us: int = 0
+    forecast_usd: Decimal = ZERO_USD
+    forecast_runs: int = 0
+    saved: int = 0
+    saved_runs: int = 0
+    waited_us: int = 0
+    waited_runs: int = 0
+    failed_usd: Decimal = ZERO_USD
+    lost_usd: Decimal = ZERO_USD
+    idle_usd: Decimal = ZERO_USD
+    idle_runs: int = 0
+
+    def add(self, run: RunFigures) -> None:
+        """Add one run."""
+        facts = run.facts
+        self.runs += 1
+        self.charged += facts.charged_micro_usd
+        self.held += facts.held_micro_usd
+        if not facts.in_days:
+            return
+        self.started += bool(run.used_us)
+        self.total += run.total_micro_usd
+        self.used_us += run.used_us
+        if facts.forecast_usd is not None:
+            self.forecast_usd += facts.forecast_usd
+            self.forecast_runs += 1
+        if run.counterfactual_micro_usd is not None:
+            self.saved += run.counterfactual_micro_usd - run.total_micro_usd
+            self.saved_runs += 1
+        if run.waited_us is not None:
+            self.waited_us += run.waited_us
+            self.waited_runs += 1
+        if run.wasted is not NOTHING_WASTED:
+            self._add_waste(run.wasted)
+
+    def _add_waste(self, wasted: Wasted) -> None:
+        self.failed_usd += wasted.failed_usd
+        self.lost_usd += wasted.lost_usd
+        if wasted.idle_usd is not None:
+            self.idle_usd += wasted.idle_usd
+            self.idle_runs += 1
+
+    def merge(self, others: "_Sums") -> None:
+        """Add the sums over other runs."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(others, each.name))
+
+    @property
+    def wasted(self) -> Wasted:
+        """The waste of all."""
+        return Wasted(
+            failed_usd=self.failed_usd,
+            lost_usd=self.lost_usd,
+            idle_usd=self.idle_usd if self.idle_runs else None,
+        )
+
+    def group(self, key: Mapping[str, str]) -> Group:
+        """Return them as a group's figures."""
+        return Group(
+            key=dict(key),
+            runs=self.runs,
+            started=self.started,
+            charged_usd=from_micro(self.charged),
+            held_usd=from_micro(self.held),
+            forecast_usd=self.forecast_usd if self.forecast_runs else None,
+            forecast_runs=self.forecast_runs,
+            saved_usd=from_micro(self.saved) if self.saved_runs else None,
+            saved_runs=self.saved_runs,
+            wasted_usd=self.wasted.total_usd,
+            waited_s=self.waited_us / SECOND_US if self.waited_runs else None,
+            used_s=self.used_us / SECOND_US,
+            total_usd=from_micro(self.total),
+        )
+
+
+def _added_up(
+    key_of: Callable[[RunFacts], str] | None, runs: Iterable[RunFigures]
+) -> dict[str, _Sums]:
+    """Add runs up by a key; None: all of them together."""
+    sums: dict[str, _Sums] = defaultdict(_Sums)
     for run in runs:
-        sorted_out[key_of(run.facts)].append(run)
-    groups = [_sum_up({by.value: name}, members) for name, members in sorted_out.items()]
+        sums["" if key_of is None else key_of(run.facts)].add(run)
+    return sums
+
+
+def _groups_of_runs(by: By, sums: Mapping[str, _Sums]) -> tuple[Group, ...]:
+    groups = [each.group({by.value: name}) for name, each in sums.items()]
     return tuple(sorted(groups, key=lambda group: (-group.charged_usd, group.name)))
 
 
@@ -104,44 +203,3 @@ def _groups_of_time(ask: ReportAsk, cells: Iterable[Cell]) -> tuple[Group, ...]:
     if ask.by is By.DAY:
         return tuple(sorted(groups, key=lambda group: group.name))
     return tuple(sorted(groups, key=lambda group: (-group.charged_usd, group.name)))
-
-
-def _sum_up(key: Mapping[str, str], runs: Sequence[RunFigures]) -> Group:
-    """Add runs up; figures of whole runs count where the run was made."""
-    made = [run for run in runs if run.facts.in_days]
-    forecasts = _known(run.facts.forecast_usd for run in made)
-    saved = _known(run.saved_usd for run in made)
-    waits = [run.waited_s for run in made if run.waited_s is not None]
-    return Group(
-        key=dict(key),
-        runs=len(runs),
-        started=sum(bool(run.facts.used_s) for run in made),
-        charged_usd=_sum(run.facts.charged_usd for run in runs),
-        held_usd=_sum(run.facts.held_usd for run in runs),
-        forecast_usd=_sum(forecasts) if forecasts else None,
-        forecast_runs=len(forecasts),
-        saved_usd=_sum(saved) if saved else None,
-        saved_runs=len(saved),
-        wasted_usd=_sum(run.wasted.total_usd for run in made),
-        waited_s=sum(waits) if waits else None,
-        used_s=sum(run.facts.used_s for run in made),
-        total_usd=_sum(run.facts.total_usd for run in made),
-    )
-
-
-def _all_wasted(runs: Iterable[RunFigures]) -> Wasted:
-    wasted = [run.wasted for run in runs if run.facts.in_days]
-    idle = _known(each.idle_usd for each in wasted)
-    return Wasted(
-        failed_usd=_sum(each.failed_usd for each in wasted),
-        lost_usd=_sum(each.lost_usd for each in wasted),
-        idle_usd=_sum(idle) if idle else None,
-    )
-
-
-def _known(amounts: Iterable[Decimal | None]) -> list[Decimal]:
-    return [amount for amount in amounts if amount is not None]
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    return sum(amounts, ZERO_USD)

@@ -42,7 +42,7 @@ def test_a_runs_report_has_its_plan_prices_legs_decisions_and_every_line_of_mone
     lines = books.journal(run=row.run)
     world.close()
     assert facts is not None
-    assert facts.total_usd == sum((leg.charged_usd for leg in facts.legs), Decimal(0))
+    assert facts.total_usd == sum((leg.charged_usd for leg in books.legs(row.run)), Decimal(0))
     for words in (
         "as asked",
         "peak $0.25/h",
