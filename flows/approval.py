@@ -12,7 +12,7 @@ from prefect.input import RunInput
 from pydantic import Field, create_model
 
 from blocks.world import World
-from lowtide.approval import LIMIT_USD_MAX, may_be_approved
+from lowtide.approval import LIMIT_USD_MAX, is_about_money
 from lowtide.job import OnRefusal
 from lowtide.money import show_usd
 from lowtide.verdict import Refused
@@ -81,7 +81,7 @@ def ask_for_approval(
 
 def is_for_a_person(owned: Owned, refused: Refused) -> bool:
     """Say whether the job asks for a person where it is refused, and a person could help."""
-    return owned.job.on_refusal is OnRefusal.ASK and may_be_approved(refused)
+    return owned.job.on_refusal is OnRefusal.ASK and is_about_money(refused)
 
 
 def _form(needed_usd: Decimal) -> type[Approval]:

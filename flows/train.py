@@ -17,15 +17,17 @@ from blocks.settings import Settings
 from blocks.world import World, open_world
 from flows.approval import ask_for_approval, is_for_a_person
 from flows.form import asked_in_a_form
+from lowtide.another_start import Chance
 from lowtide.ask import TrainAsk
 from lowtide.identity import scheduled_key
 from lowtide.steps import Outcome, Step, next_step
 from lowtide.verdict import Refused
-from tasks.budget import check_budget, need_of
+from tasks.budget import check_budget
 from tasks.claim import Attached, Owned, claim
 from tasks.defer import defer_run, wait_in_place
 from tasks.look import look
 from tasks.monitor import monitor_epochs
+from tasks.need import need_of
 from tasks.plan import Plan, plan_run
 from tasks.recommend import recommend
 from tasks.report import report
@@ -82,13 +84,15 @@ def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a
         view = look(world, owned.run, owned.job, planned=plan is not None, later=until is not None)
         match next_step(view):
             case Step.CHECK_BUDGET:
-                owned = _gate(world, owned)
+                owned, chance = _gate(world, owned)
+                if chance is not None and _put_off(world, owned, chance):
+                    return _deferred(owned, chance)
             case Step.PLAN:
                 plan = plan_run(world, owned)
             case Step.DEFER if plan is not None and until is not None:
-                if defer_run(world, owned, until=until, reason=plan.reason):
-                    return Completed(name="Deferred", message=f"{owned.run}: {plan.reason}")
-                wait_in_place(world, owned, until=until)
+                chance = Chance(at=until, reason=plan.reason)
+                if _put_off(world, owned, chance):
+                    return _deferred(owned, chance)
                 plan = None
             case Step.SUBMIT:
                 submit_job(world, owned, plan)
@@ -105,16 +109,31 @@ def _drive(world: World, owned: Owned) -> State[Any]:  # noqa: C901, PLR0912 - a
                 return _end(world, owned.run, view.outcome)
 
 
-def _gate(world: World, owned: Owned) -> Owned:
+def _gate(world: World, owned: Owned) -> tuple[Owned, Chance | None]:
     # Without a deployment Prefect could not start the flow again once somebody has answered.
     may_ask = deployment.id is not None
-    verdict = check_budget(world, owned, may_ask=may_ask)
+    verdict = check_budget(world, owned, may_ask=may_ask, may_wait=True)
+    if isinstance(verdict, Chance):
+        return owned, verdict
     if not (may_ask and isinstance(verdict, Refused) and is_for_a_person(owned, verdict)):
-        return owned
+        return owned, None
     need = need_of(world, owned)
     if isinstance(need, Refused):
-        return owned
-    return ask_for_approval(world, owned, verdict, needed_usd=need.amount_usd)
+        return owned, None
+    return ask_for_approval(world, owned, verdict, needed_usd=need.amount_usd), None
+
+
+def _put_off(world: World, owned: Owned, chance: Chance) -> bool:
+    """Have the run go on later, or wait here; say whether this flow is to end."""
+    is_put_off = defer_run(world, owned, until=chance.at, reason=chance.reason)
+    if not is_put_off:
+        wait_in_place(world, owned, until=chance.at)
+    return is_put_off
+
+
+def _deferred(owned: Owned, chance: Chance) -> State[Any]:
+    message = f"{owned.run}: {chance.reason}; goes on at {chance.at:%Y-%m-%d %H:%M} UTC"
+    return Completed(name="Deferred", message=message)
 
 
 def _end(world: World, run: str, outcome: Outcome | None) -> State[Any]:

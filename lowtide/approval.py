@@ -51,8 +51,8 @@ class Lift:
     lift_usd: Decimal
 
 
-def may_be_approved(refused: Refused) -> bool:
-    """Say whether money is what is missing, so that a person can do something about it."""
+def is_about_money(refused: Refused) -> bool:
+    """Say whether money is what is missing, so that a person, or time, can do something about it."""
     return refused.reason in _APPROVABLE and refused.gap_usd is not None
 
 

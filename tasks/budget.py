@@ -1,37 +1,37 @@
 """The gate: money is set aside before anything is planned, or the run is refused."""
 
-from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from blocks.ledger import Hold
 from blocks.world import World
 from lowtide.announcements import EventName
-from lowtide.approval import may_be_approved
-from lowtide.job import CapacityAsk, OnRefusal, TrainingJob
+from lowtide.another_start import Chance
+from lowtide.approval import is_about_money
+from lowtide.job import OnRefusal
 from lowtide.ledger.records import RunState
 from lowtide.legs import Capacity
-from lowtide.limits import RUN_TIME_MIN, hold_price
+from lowtide.limits import hold_price
 from lowtide.money import quantize_usd, show_usd
-from lowtide.prices import Demand, PriceUnknownError
+from lowtide.prices import Demand
 from lowtide.verdict import RefusalReason, Refused
 from tasks import log
-from tasks.accept import promise
 from tasks.announce import announce, announce_thresholds
+from tasks.chance import chance_of
 from tasks.claim import Owned
 from tasks.effect import effect
-from tasks.forecast import Outlook, outlook, progress_of
+from tasks.forecast import outlook, progress_of
+from tasks.need import START_WITHIN, dearest, need_of, planned
 
 ACTOR = "train"
-# How long a leg may wait for its start before it is planned again, and how long a hold outlives
-# the time it pays for before the sweeper may ask whether its leg is gone.
-START_WITHIN = timedelta(minutes=10)
+# How long a hold outlives the time it pays for before the sweeper may ask whether its leg is gone.
 HOLD_SLACK = timedelta(minutes=10)
 
 
 @effect(name="check_budget")
-def check_budget(world: World, owned: Owned, *, may_ask: bool = False) -> Hold | Refused:
+def check_budget(
+    world: World, owned: Owned, *, may_ask: bool = False, may_wait: bool = False
+) -> Hold | Chance | Refused:
     """Set the run's upper forecast aside on every budget above it, or say what is short.
 
     Args:
@@ -39,11 +39,20 @@ def check_budget(world: World, owned: Owned, *, may_ask: bool = False) -> Hold |
         owned: The run.
         may_ask: Whether a person can be asked where money is short and the job wants that: the
             run then waits for an approval instead of being refused.
+        may_wait: Whether the run can be put off where money is short and the job wants that.
+
+    Returns:
+        What is held; when the run is to be put off to, holding nothing; or the refusal.
     """
     verdict = hold_money(world, owned)
-    if not isinstance(verdict, Refused):
+    if may_wait and isinstance(verdict, Refused):
+        verdict = chance_of(world, owned, verdict)
+    if isinstance(verdict, Hold):
         state, message = RunState.HELD, f"{show_usd(verdict.amount_usd)} held"
-    elif may_ask and owned.job.on_refusal is OnRefusal.ASK and may_be_approved(verdict):
+    elif isinstance(verdict, Chance):
+        # Not deferred before somebody is there to start it again: until then it is as it was.
+        state, message = RunState.CREATED, f"waits for money: {verdict.reason}"
+    elif may_ask and owned.job.on_refusal is OnRefusal.ASK and is_about_money(verdict):
         state, message = RunState.AWAITING_APPROVAL, f"waits for an approval: {verdict.message}"
     else:
         state, message = RunState.REFUSED, f"{verdict.message}; {verdict.remedy}"
@@ -71,56 +80,6 @@ def refusal_body(refused: Refused) -> dict[str, Any]:
         "short_of": refused.budget,
         "gap_usd": None if refused.gap_usd is None else str(refused.gap_usd),
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """What a run has to hold before it may start.
-
-    Attributes:
-        amount_usd: Its upper forecast, at the dearest start still allowed.
-        duration: How long it runs, by the upper forecast.
-        price_version: Price-book version that it is billed by.
-    """
-
-    amount_usd: Decimal
-    duration: timedelta
-    price_version: str
-
-
-def dearest(job: TrainingJob) -> Capacity:
-    """Return the dearest terms that a job accepts: what it may have to pay for."""
-    return Capacity.SPOT if job.capacity is CapacityAsk.SPOT else Capacity.ON_DEMAND
-
-
-def need_of(world: World, owned: Owned) -> Need | Refused:
-    """Work out what a run has to hold, or say why nobody can."""
-    job, now = owned.job, world.now()
-    book = world.prices.book()
-    version = book.sheet_at(now).version
-    ahead = outlook(world.ledger, job, book=book, capacity=Capacity.ON_DEMAND, now=now)
-    if isinstance(ahead, Refused):
-        return ahead
-    late = promise(world, owned, ahead.time)
-    if late is not None:
-        return late
-    duration = _planned(ahead)
-    try:
-        amount, _ = hold_price(
-            book.pinned(version),
-            Demand.of(job, dearest(job)),
-            duration=duration,
-            now=now,
-            start_by=now + START_WITHIN,
-            grace_s=job.checkpoint.grace_s,
-        )
-    except PriceUnknownError as error:
-        return Refused(
-            reason=RefusalReason.PRICE_UNKNOWN,
-            message=str(error),
-            remedy=error.remedy or "give the price book a price for that time",
-        )
-    return Need(amount_usd=quantize_usd(amount), duration=duration, price_version=version)
 
 
 def hold_money(world: World, owned: Owned) -> Hold | Refused:
@@ -157,10 +116,6 @@ def hold_money(world: World, owned: Owned) -> Hold | Refused:
     )
 
 
-def _planned(ahead: Outlook) -> timedelta:
-    return max(timedelta(seconds=ahead.time.time_remaining_s.p90), RUN_TIME_MIN)
-
-
 def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
     """Return the hold, topped up to pay for what is left of the run, as far as there is money.
 
@@ -187,7 +142,7 @@ def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
     )
     if isinstance(ahead, Refused):
         return hold
-    duration = _planned(ahead)
+    duration = planned(ahead)
     needed_usd, _ = hold_price(
         book,
         Demand.of(job, dearest(job)),

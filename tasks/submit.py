@@ -15,11 +15,12 @@ from lowtide.manifest import POD_CHECKPOINTS
 from lowtide.prices import Demand
 from lowtide.site import KubernetesSettings
 from tasks import log
-from tasks.budget import START_WITHIN, fund_leg
+from tasks.budget import fund_leg
 from tasks.checkpoints import checkpoint_every_s
 from tasks.claim import Owned
 from tasks.decide import in_safety_net
 from tasks.effect import effect
+from tasks.need import START_WITHIN
 from tasks.plan import Plan
 from tasks.stop import ask_stop
 

@@ -13,24 +13,37 @@ from prefect.client.schemas.objects import State
 from pydantic import PrivateAttr
 from typing_extensions import override
 
+from blocks.ledger import Books
 from blocks.scheduler import Scheduler
 from blocks.settings import Settings
 from blocks.world import World
 from flows.train import train
+from lowtide.announcements import EventName
 from lowtide.ask import TrainAsk
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob
+from lowtide.ledger.budgets import parse_budgets
 from lowtide.ledger.records import RunState
+from tasks.stop import ask_stop
 from tasks.unwatched import settle_unwatched
+from tests.blocks.ledger import acts
 from tests.blocks.local.rigs import HandClock
+from tests.fakes.events import NotedEvents
 from tests.fakes.runner import FakeRunner, Script
-from tests.flows.conftest import world_in
+from tests.flows.conftest import BUDGETS, world_in
 from tests.flows.jobs import digits
 
 pytestmark = pytest.mark.stack
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OFF_PEAK = datetime(2026, 11, 23, 22, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
+# A job of `short_of` has to hold 0.0028 USD, which is half a minute's price, and half of it off-peak.
+SMALL_BUDGETS = [
+    {"name": "lab", "limit_usd": 0.002, "period": "month", "mode": "block"},
+    {"name": "day", "limit_usd": 0.01, "period": "day", "mode": "block"},
+    {"name": "tiny", "limit_usd": 0.001, "period": "day", "mode": "block"},
+]
 
 
 class NotedScheduler(Scheduler):
@@ -72,10 +85,13 @@ def clock() -> HandClock:
 @pytest.fixture
 def world(tmp_path: Path, stack: Settings, clock: HandClock) -> Iterator[World]:
     real = world_in(tmp_path, stack)
+    tree = parse_budgets([*BUDGETS, *SMALL_BUDGETS], source="test")
+    real.ledger.set_budgets(tree, actor="test", reason="test", now=NOON)
     parts = {
         "clock": clock,
         "runner": FakeRunner(clock=clock).scripted(Script(epoch_s=(2.0,))),
         "scheduler": NotedScheduler(),
+        "events": NotedEvents(),
     }
     yield real.model_copy(update=parts)
     real.close()
@@ -156,6 +172,115 @@ def test_without_a_deployment_it_waits_in_place(
     alone = world.model_copy(update={"scheduler": NoDeployment()})
 
     state = run(alone, digits(policy="off-peak"), f"alone-{tmp_path}")
+
+    assert state.name == "Completed"
+    assert clock.now() >= OFF_PEAK
+
+
+def short_of(budget: str, **changes: Any) -> TrainingJob:
+    """Return a job that its budget is too small for, and that waits for money."""
+    return digits(
+        budget={"name": budget}, on_refusal="defer", checkpoint={"grace_s": 5}, **changes
+    )
+
+
+def nothing_is_held(world: World) -> bool:
+    return all(budget.held_usd == 0 for budget in world.ledger.budgets(world.now()))
+
+
+def test_a_run_that_money_is_short_for_waits_for_a_window_in_which_it_fits_and_holds_nothing(
+    world: World, clock: HandClock, tmp_path: Path
+) -> None:
+    key = f"short-{tmp_path}"
+
+    first = run(world, short_of("lab"), key)
+
+    name = run_id(key)
+    assert first.name == "Deferred"
+    assert first.message is not None
+    assert "budget 'lab' has $0.002 left of $0.002" in first.message
+    assert first.message.endswith("goes on at 2026-11-23 22:00 UTC")
+    row = world.ledger.run(name)
+    assert row is not None
+    assert (row.state, f"{name}: {row.message}") == (RunState.DEFERRED, first.message)
+    assert nothing_is_held(world)
+    assert isinstance(world.scheduler, NotedScheduler)
+    assert world.scheduler._asked == {f"{name}:defer:1": OFF_PEAK}
+    assert isinstance(world.events, NotedEvents)
+    assert len(world.events.of(EventName.RUN_DEFERRED)) == 1
+    assert world.events.of(EventName.RUN_REFUSED) == ()
+    [left_alone] = settle_unwatched(world)
+    assert left_alone.done == "waits for its time; Prefect starts it then"
+
+    clock._time = OFF_PEAK + timedelta(minutes=1)
+    second = run(world, short_of("lab"), key)
+
+    assert second.name == "Completed", second.message
+    assert len(world.ledger.holds(name)) == 1
+
+
+def test_a_run_whose_budget_is_spent_waits_for_its_next_period_and_once_more_where_that_is_taken(
+    world: World, clock: HandClock, tmp_path: Path
+) -> None:
+    key = f"spent-{tmp_path}"
+    assert isinstance(world.ledger, Books)
+    until = MIDNIGHT + timedelta(days=9)
+    acts.held(world.ledger, "r-other", "0.009", budget="day", now=NOON, expires_at=until)
+
+    states = [run(world, short_of("day"), key)]
+    clock._time = MIDNIGHT
+    states.append(run(world, short_of("day"), key))
+    clock._time = MIDNIGHT + timedelta(days=1)
+    world.ledger.release(
+        key="released", run="r-other", now=clock.now(), actor="test", reason="test"
+    )
+    states.append(run(world, short_of("day"), key))
+
+    assert [state.name for state in states] == ["Deferred", "Deferred", "Completed"]
+    assert "the next period of budget 'day' begins then" in str(states[0].message)
+    assert isinstance(world.scheduler, NotedScheduler)
+    assert list(world.scheduler._asked.values()) == [MIDNIGHT, MIDNIGHT + timedelta(days=1)]
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (short_of("tiny"), "budget 'tiny' is $0.001 in a whole period"),
+        (
+            short_of("lab", deadline=(NOON + timedelta(hours=9)).isoformat()),
+            "the money would be there at 2026-11-23 22:00 UTC, and its deadline needs a start by",
+        ),
+    ],
+    ids=["more than a whole period", "too late for its deadline"],
+)
+def test_a_run_that_waiting_would_not_help_is_refused_at_once_and_says_why(
+    job: TrainingJob, why: str, world: World, tmp_path: Path
+) -> None:
+    state = run(world, job, f"in-vain-{tmp_path}")
+
+    assert state.name == "Refused"
+    assert why in str(state.message)
+    assert nothing_is_held(world)
+
+
+def test_a_run_that_waits_for_money_can_be_stopped(
+    world: World, clock: HandClock, tmp_path: Path
+) -> None:
+    key = f"stopped-{tmp_path}"
+    run(world, short_of("lab"), key)
+
+    ask_stop(world.ledger, run_id(key), reason="no longer wanted", now=clock.now())
+    state = run(world, short_of("lab"), key)
+
+    assert state.name == "Stopped"
+
+
+def test_without_a_deployment_it_waits_for_money_in_place(
+    world: World, clock: HandClock, tmp_path: Path
+) -> None:
+    alone = world.model_copy(update={"scheduler": NoDeployment()})
+
+    state = run(alone, short_of("lab"), f"alone-short-{tmp_path}")
 
     assert state.name == "Completed"
     assert clock.now() >= OFF_PEAK

@@ -21,10 +21,10 @@ from lowtide.ledger.budgets import parse_budgets
 from lowtide.legs import Capacity, LegSpec, LegStatus
 from lowtide.policy import Observation
 from lowtide.progress import EpochPoint, read_progress
-from tasks.budget import Need, need_of
 from tasks.claim import Owned
 from tasks.decide import Mind, decided_again, in_safety_net
 from tasks.forecast import Outlook, outlook
+from tasks.need import Need, need_of
 from tests.blocks.local.rigs import HandClock
 from tests.fakes.events import NotedEvents
 from tests.fakes.runner import FakeRunner, Script
