@@ -129,7 +129,10 @@ class _Run:
         self._deadline = market.start + timedelta(seconds=ask.deadline_s)
         self._available = market.available.tolist()
         self._spot_usd_per_h = market.spot_usd_per_h.tolist()
-        self._on_demand_usd_per_h = market.on_demand_usd_per_h.tolist()
+        self._usd_per_h = {
+            Capacity.SPOT: self._spot_usd_per_h,
+            Capacity.ON_DEMAND: market.on_demand_usd_per_h.tolist(),
+        }
         self._spot = Sightings(share=zone.share)
         self._left_s = ask.work_s
         self._over_s = 0.0
@@ -174,11 +177,7 @@ class _Run:
             self.finish_s = tick * self._market.gap_s + over_s + worked_s
             span_s = over_s + worked_s
         self._spent_s[self._held] += span_s
-        prices = {
-            Capacity.SPOT: self._spot_usd_per_h,
-            Capacity.ON_DEMAND: self._on_demand_usd_per_h,
-        }
-        self._cost_usd += span_s / _HOUR_S * prices[self._held][tick]
+        self._cost_usd += span_s / _HOUR_S * self._usd_per_h[self._held][tick]
 
     def ticks_to_correction(self) -> int:
         """Return after how many ticks the forecast will be right; a large number: not ahead."""

@@ -20,7 +20,7 @@ from lowtide.legs import Capacity
 from lowtide.policy.guard import at_risk, reserve_s
 from lowtide.policy.observation import Observation, Tariff
 from lowtide.policy.rules import greedy, uniform_progress
-from lowtide.policy.tables import Holding, Question, solve, state_of
+from lowtide.policy.tables import Holding, Question, Tables, solve, state_of
 from lowtide.policy.zone import NO_SPOT
 from lowtide.words import show_duration
 
@@ -31,6 +31,7 @@ _SLOTS_MAX = 480
 _SLACK_SLOTS_MAX = 144
 _CHANGEOVER_SLOTS_MAX = 8
 _PRICE_STEP = 0.25
+_CHOICES = tuple(Holding)
 _HELD = {
     None: Holding.NOTHING,
     Capacity.SPOT: Holding.SPOT,
@@ -66,8 +67,11 @@ def adaptive(seen: Observation) -> Decision:
         seen, held=held, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h
     )
     # Among equals the run stays as it is.
-    best, second = sorted(regrets, key=lambda choice: (regrets[choice], choice is not held))[:2]
-    usd = (regrets[second] - regrets[best]) * slot_s / 3600 * spot_usd_per_h
+    ranked = sorted(
+        zip(regrets, [choice is not held for choice in _CHOICES], _CHOICES, strict=True)
+    )
+    (least, _, best), (more, _, second), _ = ranked
+    usd = (more - least) * slot_s / 3600 * spot_usd_per_h
     # The longer spot lasts the longer it will: only a change can speak against staying.
     until = None if best is Holding.SPOT else seen.now + timedelta(seconds=slot_s)
     return Decision(
@@ -77,34 +81,35 @@ def adaptive(seen: Observation) -> Decision:
 
 def _regrets(
     seen: Observation, *, held: Holding, deadline: datetime, slot_s: float, spot_usd_per_h: float
-) -> dict[Holding, float]:
-    """Return the regret of each choice, in slots of spot; infinite where it is not allowed."""
-    question = _question(seen, deadline=deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h)
+) -> tuple[float, float, float]:
+    """Return the regret of each of `_CHOICES`, in slots of spot; infinite where not allowed."""
+    tables = _tables(seen, deadline=deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h)
     left_s = (deadline - seen.now).total_seconds()
     work = seen.work_left_s / slot_s
+    may_spot = held is Holding.SPOT or seen.takes_spot
     # What a young leg has still to lose is as good as lost.
     slack = (left_s - seen.changeover_left_s) / slot_s - work
-    nothing, spot, on_demand = solve(question).regrets(
-        slots_left=min(left_s / slot_s, work + question.slack_slots),
+    nothing, spot, on_demand = tables.regrets(
+        slots_left=min(left_s / slot_s, work + tables.question.slack_slots),
         slack=slack,
         holding=held,
         state=state_of(
-            available=seen.takes_spot or held is Holding.SPOT,
+            available=may_spot,
             age_s=seen.spot.age_s(seen.now),
             share=seen.spot.share_at(seen.now),
         ),
     )
-    regrets = {Holding.NOTHING: nothing, Holding.SPOT: spot, Holding.ON_DEMAND: on_demand}
-    if held is not Holding.SPOT and not seen.takes_spot:
-        regrets[Holding.SPOT] = math.inf
+    if not may_spot:
+        spot = math.inf
     if seen.slack_s < _kept_s(seen, deadline=deadline, left_s=left_s):
-        regrets[Holding.NOTHING] = math.inf
+        nothing = math.inf
+    if held is Holding.NOTHING:
+        return nothing, spot, on_demand
     unsaved = seen.unsaved_s / slot_s * seen.on_demand_usd_per_h / spot_usd_per_h
-    may_leave = held is Holding.NOTHING or not at_risk(seen, lost_s=seen.unsaved_s)
-    for choice in Holding:
-        if choice is not held:
-            regrets[choice] += unsaved if may_leave else math.inf
-    return regrets
+    leaving = math.inf if at_risk(seen, lost_s=seen.unsaved_s) else unsaved
+    if held is Holding.SPOT:
+        return nothing + leaving, spot, on_demand + leaving
+    return nothing + leaving, spot + leaving, on_demand
 
 
 def _kept_s(seen: Observation, *, deadline: datetime, left_s: float) -> float:
@@ -116,6 +121,35 @@ def _kept_s(seen: Observation, *, deadline: datetime, left_s: float) -> float:
 def _slot_s(seen: Observation, *, deadline: datetime) -> float:
     run_s = (deadline - seen.ready_at).total_seconds()
     return max(seen.poll_s, run_s / _SLOTS_MAX, seen.changeover_s / _CHANGEOVER_SLOTS_MAX)
+
+
+def _tables(
+    seen: Observation, *, deadline: datetime, slot_s: float, spot_usd_per_h: float
+) -> Tables:
+    """Return the tables for a run; those of the last question are at hand, as most repeat it."""
+    asked = (
+        seen.zone,
+        seen.on_demand,
+        deadline,
+        seen.ready_at,
+        seen.work_s,
+        seen.poll_s,
+        seen.changeover_s,
+        seen.changeover_s_max,
+        seen.terms,
+        slot_s,
+        spot_usd_per_h,
+    )
+    # To compare is much faster than to hash: what is the very same is not looked into.
+    last_asked, tables = _LAST[0]
+    if tables is None or last_asked != asked:
+        question = _question(seen, deadline=deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h)
+        tables = solve(question)
+        _LAST[0] = (asked, tables)
+    return tables
+
+
+_LAST: list[tuple[tuple[object, ...], Tables | None]] = [((), None)]
 
 
 def _question(

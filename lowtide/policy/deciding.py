@@ -65,8 +65,8 @@ def decide(seen: Observation) -> Decision:
     late = lateness(seen)
     if late is not None:
         decision = replace(decision, reason=f"{decision.reason}; {late.sentence}")
-    net_acts_at = act_at(seen)
-    if decision.action is Action.WAIT and net_acts_at is not None:
+    net_acts_at = act_at(seen) if decision.action is Action.WAIT else None
+    if net_acts_at is not None:
         # Whatever the policy waits for, the net must be asked in time.
         until = net_acts_at if decision.until is None else min(decision.until, net_acts_at)
         return replace(decision, until=until)

@@ -48,8 +48,8 @@ class Sightings:
             >>> later.since == noon, round(later.share, 2)
             (True, 0.54)
         """
-        return replace(
-            self,
+        # Not by `replace`, which takes four times as long: a back-test has half a million of these.
+        return Sightings(
             available=available,
             since=self.since if available == self.available and self.since else now,
             share=self.share_at(now),
@@ -63,7 +63,7 @@ class Sightings:
 
     def share_at(self, now: datetime) -> float:
         """Return the recent share as it is by now."""
-        if self.available is None or self.seen_at is None:
+        if self.available is None or self.seen_at is None or now == self.seen_at:
             return self.share
         kept = math.exp(-(now - self.seen_at).total_seconds() / MEMORY_S)
         return self.share * kept + (1 - kept) * self.available

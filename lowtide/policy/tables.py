@@ -90,9 +90,12 @@ class Tables:
         low = int(slack)
         high_part = (slack - low) * _UNIT_SLOTS
         low_part = _UNIT_SLOTS - high_part
-        here = self.regret[row, holding, :, state, low : low + 2].tolist()
-        nothing, spot, on_demand = (low_part * a + high_part * b for a, b in here)
-        return nothing, spot, on_demand
+        nothing, spot, on_demand = self.regret[row, holding, :, state, low : low + 2].tolist()
+        return (
+            low_part * nothing[0] + high_part * nothing[1],
+            low_part * spot[0] + high_part * spot[1],
+            low_part * on_demand[0] + high_part * on_demand[1],
+        )
 
 
 def state_of(*, available: bool, age_s: float, share: float) -> int:
