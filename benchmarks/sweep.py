@@ -97,7 +97,7 @@ def compared(settings: Settings, *, epochs: int, copies: int) -> int:
 def swept(world: World, ask: Mapping[str, object], *, key: str) -> tuple[Decimal, float]:
     """Run one sweep, and return what it was charged and the best metric of its trials."""
     started = time.perf_counter()
-    sweep(SweepAsk.model_validate({**ask, "key": key}), world, return_state=True)
+    sweep(SweepAsk.model_validate({**ask, "key": key}), world, return_state=True)  # ty: ignore[no-matching-overload] - ty loses Prefect's parameters here
     took_s = time.perf_counter() - started
     runs = [run_id(f"{key}/{index}") for index in range(len(CONFIGS))]
     rows = [row for row in map(world.ledger.run, runs) if row is not None]
