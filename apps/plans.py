@@ -14,6 +14,7 @@ from blocks.history import past_runs
 from blocks.ledger import Books
 from blocks.settings import Settings
 from lowtide.job import TrainingJob
+from lowtide.ledger.states import path_to
 from lowtide.money import UsdRange, show_usd
 from lowtide.plan import Plan, make_plan, plan_ask
 from lowtide.verdict import Refused
@@ -49,13 +50,9 @@ def plan_of(named: str | None, *, changes: Sequence[str]) -> Plan | Refused:
 
 def _left_usd(ledger: Books, job: TrainingJob, *, now: datetime) -> Decimal:
     """Return what the tightest of the budgets above the job has left, or the job's own limit."""
-    by_name = {state.name: state for state in ledger.budgets(now)}
-    left_usd = [] if job.budget.max_usd is None else [job.budget.max_usd]
-    name: str | None = job.budget.name
-    while name is not None:
-        left_usd.append(by_name[name].available_usd)
-        name = by_name[name].parent
-    return min(left_usd)
+    own_usd = [] if job.budget.max_usd is None else [job.budget.max_usd]
+    path = path_to(ledger.budgets(now), job.budget.name)
+    return min(own_usd + [state.available_usd for state in path])
 
 
 def print_plan(plan: Plan) -> None:

@@ -1,14 +1,14 @@
 """Looks for a later start that there will be money for, where a job asks to be put off."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from blocks.ledger import BudgetState
 from blocks.world import World
 from lowtide.another_start import Chance, Limit, Start, next_chance
 from lowtide.approval import is_about_money
 from lowtide.job import OnRefusal
 from lowtide.ledger.periods import PeriodKind
+from lowtide.ledger.states import path_to
 from lowtide.legs import Capacity
 from lowtide.money import ZERO_USD
 from lowtide.prices import Demand, PriceBook, PriceUnknownError, segments
@@ -84,7 +84,7 @@ def _limits(world: World, owned: Owned, *, now: datetime) -> Iterator[Limit]:
     cap_usd = owned.job.budget.max_usd
     if cap_usd is not None:
         yield Limit(name=f"run {owned.run!r}", left_usd=cap_usd, whole_usd=cap_usd)
-    for state in _path(world.ledger.budgets(now), owned.job.budget.name):
+    for state in path_to(world.ledger.budgets(now), owned.job.budget.name):
         if state.mode.blocks:
             yield Limit(
                 name=f"budget {state.name!r}",
@@ -92,16 +92,6 @@ def _limits(world: World, owned: Owned, *, now: datetime) -> Iterator[Limit]:
                 whole_usd=state.limit_usd - state.adjusted_usd,
                 renewed_at=None if state.kind is PeriodKind.TOTAL else state.period.end,
             )
-
-
-def _path(states: Iterable[BudgetState], name: str) -> list[BudgetState]:
-    by_name = {state.name: state for state in states}
-    path: list[BudgetState] = []
-    state = by_name.get(name)
-    while state is not None:
-        path.insert(0, state)
-        state = by_name.get(state.parent) if state.parent is not None else None
-    return path
 
 
 def _edges(book: PriceBook, demand: Demand, *, start: datetime, end: datetime) -> list[datetime]:

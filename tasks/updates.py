@@ -10,7 +10,7 @@ from blocks.world import World
 from lowtide.announcements import EventName
 from lowtide.errors import LowtideError
 from lowtide.forecast import Standing, worth_telling
-from lowtide.ledger.states import BudgetState
+from lowtide.ledger.states import path_to
 from lowtide.money import ZERO_USD, quantize_usd
 from lowtide.plain import plain_range, plain_usd, plain_usd_range
 from lowtide.progress import Progress
@@ -117,22 +117,11 @@ def _limit(world: World, owned: Owned, *, hold: Hold, now: datetime) -> tuple[De
     budget = owned.job.budget
     limits = [
         (hold.amount_usd + max(state.available_usd, ZERO_USD), f"budget {state.name}")
-        for state in _path(world.ledger.budgets(now), budget.name)
+        for state in path_to(world.ledger.budgets(now), budget.name)
     ]
     if budget.max_usd is not None:
         limits.append((budget.max_usd, "the job's budget.max_usd"))
     return min(limits, default=(hold.amount_usd, "its hold"))
-
-
-def _path(states: tuple[BudgetState, ...], name: str) -> list[BudgetState]:
-    """Return a budget and those above it."""
-    by_name = {state.name: state for state in states}
-    path: list[BudgetState] = []
-    at: str | None = name
-    while at is not None and at in by_name:
-        path.append(by_name[at])
-        at = by_name[at].parent
-    return path
 
 
 def _body(progress: Progress, ahead: Outlook, standing: Standing) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, select, text
+from sqlalchemy import BigInteger, Connection, case, func, literal, select, text
 
 from blocks.ledger.convert import to_us
 from blocks.ledger.engine import Store, reads
@@ -117,7 +117,11 @@ class _LegCount(NamedTuple):
 
 
 # All that is counted of legs is counted in one pass over them: passes are what a scrape waits for.
-_WAIT_US = LEG.c.started_us - LEG.c.opened_us
+# A cluster tells starts in whole seconds: a leg may seem to have started before it was opened.
+_WAIT_US = case(
+    (LEG.c.started_us < LEG.c.opened_us, literal(0, BigInteger)),
+    else_=LEG.c.started_us - LEG.c.opened_us,
+)
 _WITHIN = [
     (int(bound * _SECOND_US) >= _WAIT_US, number) for number, bound in enumerate(WAIT_BUCKETS_S)
 ]

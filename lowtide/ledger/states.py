@@ -1,5 +1,6 @@
 """How budgets stand: the figures of one period, thresholds crossed, books that disagree."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -143,3 +144,19 @@ class Discrepancy:
     where: str
     stored_usd: Decimal
     journal_usd: Decimal
+
+
+def path_to(states: Iterable[BudgetState], name: str) -> tuple[BudgetState, ...]:
+    """Return a budget and those above it, the root first; empty where there is none of that name.
+
+    Args:
+        states: All budgets.
+        name: The budget.
+    """
+    by_name = {state.name: state for state in states}
+    path: list[BudgetState] = []
+    at: str | None = name
+    while at is not None and at in by_name:
+        path.append(by_name[at])
+        at = by_name[at].parent
+    return tuple(reversed(path))

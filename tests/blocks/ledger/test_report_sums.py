@@ -1,6 +1,7 @@
 """What reports and monitoring add up in SQL, against the same rows added up one by one."""
 
 from collections import Counter
+from datetime import timedelta
 from decimal import Decimal
 
 from blocks.costs import cost_report
@@ -8,6 +9,7 @@ from blocks.ledger import Books, JournalLine
 from lowtide.ledger.records import LegRow, RunRow
 from lowtide.money import ZERO_USD
 from lowtide.report import By, parse_ask
+from tests.blocks.ledger import acts
 from tests.fakes import month
 
 ALL = 100_000
@@ -107,3 +109,19 @@ def test_monitoring_counts_what_there_is(books: Books) -> None:
     assert sum(wait.count for wait in fleet.waits.values()) == len(waits)
     assert sum(wait.sum_s for wait in fleet.waits.values()) == sum(waits)
     assert fleet.waits["t4"].buckets[-1] == len(waits)
+
+
+def test_a_start_that_a_cluster_tells_in_whole_seconds_is_a_wait_of_nothing(books: Books) -> None:
+    acts.set_tree(books, {"name": "team", "limit_usd": 10})
+    acts.held(books, "r-1", 5)
+    started_at = acts.NOON - timedelta(milliseconds=400)
+    acts.open_leg(books, "r-1", started_at=started_at)
+
+    fleet = books.fleet(budgets=books.budgets(acts.NOON), now=acts.NOON)
+    [leg] = books.legs("r-1")
+
+    assert leg.started_at is not None
+    assert leg.started_at < leg.opened_at
+    assert leg.queued_s(now=acts.NOON) == 0
+    wait = fleet.waits[leg.flavor]
+    assert (wait.count, wait.sum_s, wait.buckets[0]) == (1, 0, 1)
