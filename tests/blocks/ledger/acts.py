@@ -16,6 +16,22 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
+# A budget for each kind of period, mode and place in the tree.
+EVERY_KIND: list[dict[str, Any]] = [
+    {"name": "org", "period": "month", "zone": "UTC", "limit_usd": 30},
+    {
+        "name": "a",
+        "parent": "org",
+        "period": "week",
+        "zone": "Europe/Berlin",
+        "limit_usd": 12,
+        "roll_over": {"max_usd": 5},
+    },
+    {"name": "b", "parent": "org", "period": "day", "zone": "America/New_York", "limit_usd": 9},
+    {"name": "b/x", "parent": "b", "period": "total", "limit_usd": 20, "mode": "warn"},
+    {"name": "free", "period": "quarter", "limit_usd": 3, "mode": "observe"},
+]
+
 
 def usd(amount: str | int) -> Decimal:
     """Return an amount of dollars."""

@@ -1,0 +1,220 @@
+"""Stories that a cluster tells of programs that ran and ended."""
+
+from lowtide.leg_state import State
+from lowtide.legs import LegEnd
+from tests.lowtide.kube import (
+    GRACE_S,
+    LIMIT_S,
+    condition,
+    job,
+    pod,
+    running,
+    terminated,
+    workload,
+)
+from tests.lowtide.leg_stories import (
+    BACKOFF,
+    COMPLETE,
+    DEADLINE,
+    DISRUPTED,
+    GONE_BY_KUEUE,
+    KILLED,
+    MAX_EXEC,
+    PREEMPTED,
+    TOLD,
+    Case,
+    disruption,
+    ran,
+    stopped,
+)
+
+ENDED = [
+    Case(
+        id="completed",
+        evidence=ran(job(COMPLETE), pod(terminated(0, reason="Completed"), phase="Succeeded")),
+        state=State.COMPLETED,
+        end=LegEnd.COMPLETED,
+        exit_code=0,
+        used_s=60,
+    ),
+    Case(
+        id="completed before its Job says so: nobody told it to end",
+        evidence=ran(job(), pod(terminated(0, reason="Completed"))),
+        state=State.COMPLETED,
+        end=LegEnd.COMPLETED,
+        exit_code=0,
+    ),
+    Case(
+        id="failed by itself",
+        evidence=ran(job(BACKOFF), pod(terminated(3, message="a\nb"), phase="Failed")),
+        state=State.PROGRAM_FAILED,
+        end=LegEnd.FAILED,
+        exit_code=3,
+    ),
+    Case(
+        id="failed by itself in the moment in which its limit passed",
+        evidence=ran(job(DEADLINE), pod(terminated(3))),
+        state=State.PROGRAM_FAILED,
+        end=LegEnd.FAILED,
+        exit_code=3,
+    ),
+    Case(
+        id="out of memory",
+        evidence=ran(job(BACKOFF), pod(terminated(137, reason="OOMKilled"), phase="Failed")),
+        state=State.OUT_OF_MEMORY,
+        end=LegEnd.FAILED,
+        exit_code=-9,
+    ),
+    Case(
+        id="at its limit",
+        evidence=ran(job(DEADLINE), TOLD),
+        state=State.DEADLINE,
+        end=LegEnd.DEADLINE,
+        exit_code=143,
+        used_s=60,
+    ),
+    Case(
+        id="at its limit, killed after its grace period",
+        evidence=ran(job(DEADLINE), KILLED),
+        state=State.DEADLINE,
+        end=LegEnd.DEADLINE,
+        exit_code=-9,
+    ),
+    Case(
+        id="at its limit, with all its work done",
+        evidence=ran(job(DEADLINE), pod(terminated(0), deleted_after_s=100)),
+        state=State.COMPLETED,
+        end=LegEnd.COMPLETED,
+        exit_code=0,
+    ),
+    Case(
+        id="at Kueue's own limit",
+        evidence=ran(GONE_BY_KUEUE, TOLD, workload=workload(MAX_EXEC)),
+        state=State.DEADLINE,
+        end=LegEnd.DEADLINE,
+        exit_code=143,
+    ),
+    Case(
+        id="preempted by Kueue",
+        evidence=ran(GONE_BY_KUEUE, TOLD, workload=workload(PREEMPTED)),
+        state=State.PREEMPTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=143,
+    ),
+    Case(
+        id="preempted by Kueue, which has given it a place again since",
+        evidence=ran(
+            GONE_BY_KUEUE,
+            TOLD,
+            workload=workload(
+                condition("Evicted", "QuotaReserved", "Previously: Preempted", status="False"),
+                condition("QuotaReserved", "QuotaReserved"),
+            ),
+        ),
+        state=State.PREEMPTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=143,
+    ),
+    Case(
+        id="preempted by Kueue, and deaf",
+        evidence=ran(GONE_BY_KUEUE, KILLED, workload=workload(PREEMPTED)),
+        state=State.PREEMPTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=-9,
+    ),
+    *(
+        Case(
+            id=f"disrupted: {reason}",
+            evidence=ran(
+                job(DISRUPTED), pod(terminated(143), disruption(reason), deleted_after_s=100)
+            ),
+            state=state,
+            end=LegEnd.PREEMPTED,
+            exit_code=143,
+        )
+        for reason, state in {
+            "PreemptionByScheduler": State.PREEMPTED,
+            "EvictionByEvictionAPI": State.EVICTED,
+            "TerminationByKubelet": State.EVICTED,
+            "DeletionByTaintManager": State.NODE_LOST,
+            "DeletionByPodGC": State.NODE_LOST,
+            "SomethingNew": State.EVICTED,
+        }.items()
+    ),
+    Case(
+        id="its node is gone: the pod is failed by the garbage collector, its end unmeasured",
+        evidence=ran(
+            job(DISRUPTED),
+            pod(running(), disruption("DeletionByPodGC"), phase="Failed", deleted_after_s=400),
+        ),
+        state=State.NODE_LOST,
+        end=LegEnd.PREEMPTED,
+        measured=False,
+        used_s=390,
+    ),
+    Case(
+        id="its node is gone: nobody ever answers, and the limit bounds what is charged",
+        evidence=ran(job(), pod(running(), deleted_after_s=5_000)),
+        state=State.NODE_LOST,
+        end=LegEnd.PREEMPTED,
+        measured=False,
+        used_s=LIMIT_S + GRACE_S,
+    ),
+    Case(
+        id="stopped by us",
+        evidence=ran(job(DEADLINE, notes=stopped("stop")), TOLD),
+        state=State.STOPPED,
+        end=LegEnd.STOPPED,
+        exit_code=143,
+    ),
+    Case(
+        id="ended by us for its capacity",
+        evidence=ran(job(DEADLINE, notes=stopped("preempt")), TOLD),
+        state=State.EVICTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=143,
+    ),
+    Case(
+        id="withdrawn in the moment in which it started: it ran, and is paid for",
+        evidence=ran(job(DEADLINE, notes=stopped("start-by")), TOLD),
+        state=State.STOPPED,
+        end=LegEnd.STOPPED,
+        exit_code=143,
+    ),
+    Case(
+        id="its Job was deleted by somebody",
+        evidence=ran(None, TOLD),
+        state=State.EVICTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=143,
+    ),
+    Case(
+        id="its Job is being deleted by somebody",
+        evidence=ran(job(deleted_after_s=60), KILLED),
+        state=State.EVICTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=-9,
+    ),
+    Case(
+        id="its Job was deleted while the program failed by itself",
+        evidence=ran(None, pod(terminated(1), deleted_after_s=100)),
+        state=State.PROGRAM_FAILED,
+        end=LegEnd.FAILED,
+        exit_code=1,
+    ),
+    Case(
+        id="its pod was deleted by somebody",
+        evidence=ran(job(BACKOFF), TOLD),
+        state=State.EVICTED,
+        end=LegEnd.PREEMPTED,
+        exit_code=143,
+    ),
+    Case(
+        id="two pods, which no cluster should run: both are paid for",
+        evidence=ran(job(DEADLINE), pod(terminated(143, after_s=30)), TOLD),
+        state=State.DEADLINE,
+        end=LegEnd.DEADLINE,
+        exit_code=143,
+        used_s=60,
+    ),
+]
