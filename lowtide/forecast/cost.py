@@ -90,7 +90,7 @@ def breach_probability(cost: UsdRange, *, budget_usd: Decimal) -> float:
         [0.9, 0.5, 0.1]
     """
     beyond_usd = budget_usd - cost.p50
-    side_usd = cost.p90 - cost.p50 if beyond_usd > 0 else cost.p50 - cost.p10
+    side_usd = cost.p90 - cost.p50 if beyond_usd >= 0 else cost.p50 - cost.p10
     if side_usd <= 0:
         return 0.0 if beyond_usd >= 0 else 1.0
     deviations = float(beyond_usd / side_usd) * _P90_DEVIATIONS

@@ -3,7 +3,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from lowtide.forecast import TimeForecast, breach_probability, forecast_cost, forecast_time, moved
 from lowtide.money import UsdRange
@@ -54,6 +54,11 @@ def test_a_certain_cost_breaches_or_does_not(budget: str, expected: float) -> No
     assert breach_probability(usd("10", "10", "10"), budget_usd=Decimal(budget)) == expected
 
 
+def test_a_cost_that_may_only_rise_breaches_its_middle_as_often_as_not() -> None:
+    assert breach_probability(usd("10", "10", "15"), budget_usd=Decimal(10)) == 0.5
+
+
+@example(low=0, up=1, budget=100, more=1)
 @given(
     low=st.integers(0, 100),
     up=st.integers(0, 100),
