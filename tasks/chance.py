@@ -76,7 +76,7 @@ def _last_start(world: World, owned: Owned, *, duration: timedelta) -> tuple[dat
     deadline = owned.job.deadline
     if deadline is not None and deadline - duration < patience:
         return deadline - duration, "its deadline needs a start"
-    return patience, f"no run waits longer than {WAIT_MAX.days} days"
+    return patience, f"a run that waits {WAIT_MAX.days} days at most needs a start"
 
 
 def _limits(world: World, owned: Owned, *, now: datetime) -> Iterator[Limit]:

@@ -1,0 +1,50 @@
+"""`adaptive` keeps the tables of its last question at hand; they are always those of this one."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, strategies as st
+
+from lowtide.job import CapacityAsk, PolicyName
+from lowtide.policy import PRIOR, Observation, Tariff, decide
+from lowtide.policy.adaptive import _question, _slot_s, _tables
+from tests.lowtide.policy.test_decide import HOUR_S, NOON, seen_at
+
+END = NOON + timedelta(hours=10)
+CHANGES: dict[str, list[Any]] = {
+    "now": [NOON, NOON + timedelta(hours=1)],
+    "ready_at": [NOON, NOON - timedelta(hours=2)],
+    "deadline": [END, END + timedelta(hours=5)],
+    "work_s": [6 * HOUR_S, 4 * HOUR_S],
+    "work_left_s": [6 * HOUR_S, 3 * HOUR_S],
+    "work_left_s_p90": [6 * HOUR_S, 5 * HOUR_S],
+    "changeover_s": [300.0, 900.0],
+    "changeover_s_max": [300.0, 1800.0],
+    "poll_s": [60.0, 600.0],
+    "on_demand": [(Tariff(start=NOON, end=END, usd_per_h=usd_per_h),) for usd_per_h in (1.0, 2.0)],
+    "zone": [PRIOR, replace(PRIOR, share=PRIOR.share / 2)],
+    "terms": [CapacityAsk.ANY, CapacityAsk.ON_DEMAND],
+}
+SEEN = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(them) for name, them in CHANGES.items()}
+)
+
+
+def observed(changes: dict[str, Any]) -> Observation:
+    return seen_at(policy=PolicyName.ADAPTIVE, **changes)
+
+
+@given(first=SEEN, second=SEEN, usd_per_h=st.sampled_from([0.3, 0.6]))
+def test_what_another_run_asked_before_is_never_the_answer(
+    first: dict[str, Any], second: dict[str, Any], usd_per_h: float
+) -> None:
+    decide(observed(first))
+    seen = observed(second)
+    assert seen.deadline is not None
+    slot_s = _slot_s(seen, deadline=seen.deadline)
+
+    tables = _tables(seen, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=usd_per_h)
+
+    asked = _question(seen, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=usd_per_h)
+    assert tables.question == asked
