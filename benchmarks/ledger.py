@@ -36,7 +36,7 @@ from tests.blocks.ledger import postgres
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROCESSES = 8
-ROUNDS = 3
+ROUNDS = 5
 RATE_SHARE_MIN = 0.5
 BALANCE_MS_MAX = 5.0
 REPORT_S_MAX = 1.0
