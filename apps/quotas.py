@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +158,20 @@ def _books(
 
 def _shipped(ledger: Books, priority: Priority) -> _Books:
     """Return the shipped quota, and what unfinished runs take of it."""
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(SHIPPED.read_text(encoding="utf-8")))
-    for document in documents:
-        document["status"] = {"hard": document["spec"]["hard"]}
-    found = [resource_quota_pool(document, priority=priority.value) for document in documents]
+    found = [resource_quota_pool(quota, priority=priority.value) for quota in _shipped_quotas()]
     pools = [pool for pool in found if pool is not None]
     return _Books(
         pools=tuple(_with_runs(pool, ledger, priority) for pool in pools),
         based_on="the shipped quota, which nobody keeps on this machine, less what runs here now",
     )
+
+
+@cache
+def _shipped_quotas() -> tuple[dict[str, Any], ...]:
+    quotas: tuple[dict[str, Any], ...] = tuple(yaml.safe_load_all(SHIPPED.read_text("utf-8")))
+    for quota in quotas:
+        quota["status"] = {"hard": quota["spec"]["hard"]}
+    return quotas
 
 
 def _with_runs(pool: Pool, ledger: Books, priority: Priority) -> Pool:

@@ -3,7 +3,8 @@
     python -m benchmarks.tools [--runs 10000] [--rounds 10]
 
 A real `lowtide mcp --http` in a process of its own, a SQLite ledger filled as in
-`benchmarks.answers`, and two clients of the official `mcp` package with sessions of their own, five
+`benchmarks.answers`, and two clients of the official `mcp` package in processes of their own (a
+client checks each answer against its schema, which for a report takes it a tenth of a second), five
 calls each, all started together. MLflow's answers come from memory over HTTP. One round warms up
 and does not count. Then the same with an MLflow that takes 2 s for one run: the calls that do not
 need it must not notice.
@@ -13,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import statistics
@@ -21,11 +23,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -42,6 +46,8 @@ from lowtide.identity import run_id
 MEDIAN_S_MAX = 0.3
 EACH_S_MAX = 1.5
 SLOW_S = 2.0
+Call: TypeAlias = tuple[str, dict[str, Any]]
+CLIENTS = 2
 TOKEN = "for-this-benchmark-only"  # noqa: S105 - it opens nothing else
 
 
@@ -88,7 +94,7 @@ def points(run: str) -> list[dict[str, Any]]:
     ]
 
 
-def calls(runs: int) -> list[tuple[str, dict[str, Any]]]:
+def calls(runs: int) -> list[Call]:
     """Return the ten calls; the third and the eighth need MLflow."""
     seven, eight = (run_id(f"answers-{runs - JOBS + n}") for n in (7, 8))
     configs = '[{"epochs": 2, "batch_size": 64}, {"epochs": 2, "batch_size": 128}]'
@@ -155,8 +161,32 @@ async def connected(url: str) -> AsyncGenerator[Client]:
         yield client
 
 
-async def measure(url: str, *, runs: int, rounds: int) -> list[list[float]]:
+def measure(url: str, *, runs: int, rounds: int) -> list[list[float]]:
     """Return how long each of the ten calls took, seconds, round by round."""
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(CLIENTS)
+    with ProcessPoolExecutor(
+        CLIENTS, mp_context=spawn, initializer=set_barrier, initargs=(together,)
+    ) as pool:
+        shares = [calls(runs)[at::CLIENTS] for at in range(CLIENTS)]
+        one, other = pool.map(call_all, [url] * CLIENTS, shares, [rounds] * CLIENTS)
+    return [
+        [taken for pair in zip(ones, others, strict=True) for taken in pair]
+        for ones, others in zip(one, other, strict=True)
+    ]
+
+
+_TOGETHER: list["Barrier"] = []
+"""What both clients of this round wait at; set in each client's process."""
+
+
+def set_barrier(together: "Barrier") -> None:
+    """Set what this client's process waits at."""
+    _TOGETHER.append(together)
+
+
+def call_all(url: str, share: Sequence[Call], rounds: int) -> list[list[float]]:
+    """Make one client's calls, all at once, in every round; return how long each took, seconds."""
 
     async def timed(client: Client, name: str, arguments: dict[str, Any]) -> float:
         start = time.perf_counter()
@@ -166,15 +196,16 @@ async def measure(url: str, *, runs: int, rounds: int) -> list[list[float]]:
             sys.exit(f"{name}: {result.content}")
         return taken
 
-    async with connected(url) as one, connected(url) as other:
-        taken: list[list[float]] = []
-        for _ in range(rounds + 1):
-            work = [
-                timed((one, other)[n % 2], name, arguments)
-                for n, (name, arguments) in enumerate(calls(runs))
-            ]
-            taken.append(list(await asyncio.gather(*work)))
-        return taken[1:]
+    async def every_round() -> list[list[float]]:
+        async with connected(url) as client:
+            taken: list[list[float]] = []
+            for _ in range(rounds + 1):
+                _TOGETHER[0].wait(timeout=60)
+                work = [timed(client, name, arguments) for name, arguments in share]
+                taken.append(list(await asyncio.gather(*work)))
+            return taken[1:]
+
+    return asyncio.run(every_round())
 
 
 def main() -> int:
@@ -199,9 +230,9 @@ def main() -> int:
             "MLFLOW_TRACKING_URI": tracking,
         }
         with mcp_server(environment) as url:
-            quick = asyncio.run(measure(url, runs=asked.runs, rounds=asked.rounds))
+            quick = measure(url, runs=asked.runs, rounds=asked.rounds)
             Mlflow.slow_run = run_id(f"answers-{asked.runs - JOBS + 7}")
-            beside = asyncio.run(measure(url, runs=asked.runs, rounds=2))
+            beside = measure(url, runs=asked.runs, rounds=2)
     return report(quick, beside, runs=asked.runs)
 
 

@@ -9,8 +9,10 @@ what it knew; anything that a retry cannot mend is a `LowtideError` that says wh
 """
 
 import math
+import ssl
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -66,7 +68,9 @@ class Tracking(Block):
     @property
     def _client(self) -> httpx.Client:
         if self._connected is None:
-            self._connected = httpx.Client(base_url=self.uri, timeout=self.timeout_s)
+            self._connected = httpx.Client(
+                base_url=self.uri, timeout=self.timeout_s, verify=_certificates()
+            )
         return self._connected
 
     def close(self) -> None:
@@ -324,6 +328,12 @@ class Tracking(Block):
             msg = f"MLflow refused: {answer.text[:500]}"
             raise LowtideError(msg, where=f"{self.uri}{path}", got=f"HTTP {answer.status_code}")
         return answer
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # To read them takes longer than most questions, and they are the same for every server.
+    return httpx.create_ssl_context()
 
 
 def _point(row: Mapping[str, Any]) -> EpochPoint:

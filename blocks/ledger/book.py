@@ -6,6 +6,7 @@ from blocks.ledger.charges import Charges
 from blocks.ledger.fleets import Fleets
 from blocks.ledger.holds import Holds
 from blocks.ledger.legs import Legs
+from blocks.ledger.lessons import Lessons
 from blocks.ledger.limits import Limits
 from blocks.ledger.migrate import Migrations
 from blocks.ledger.runs import Runs
@@ -14,7 +15,18 @@ from blocks.ledger.tree import Trees
 
 
 class Operations(
-    Runs, Legs, Holds, Charges, Sweep, Trees, Limits, Audit, Aggregates, Fleets, Migrations
+    Runs,
+    Legs,
+    Holds,
+    Charges,
+    Sweep,
+    Trees,
+    Limits,
+    Audit,
+    Aggregates,
+    Fleets,
+    Lessons,
+    Migrations,
 ):
     """Everything that can be done with the books."""
 

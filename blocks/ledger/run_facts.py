@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, func, select
 
 from blocks.ledger.convert import to_us
-from blocks.ledger.engine import Stored
 from blocks.ledger.schema import BUDGET, EVENT, HOLD, LEG, RUN
 from lowtide.events import EventKind
 from lowtide.ledger.records import UNFINISHED
@@ -58,15 +57,13 @@ def facts_of(
         start: First moment of the days that are reported.
         end: First moment after them.
     """
-    legs = _legs(connection, wanted)
     held = dict(pairs(connection, _held_by_run(wanted)))
     forecasts = dict(pairs(connection, _texts(_FORECAST, FIRST_PLAN, wanted)))
     busy = dict(pairs(connection, _texts(_UTILIZATION, EventKind.REPORTED, wanted)))
-    epochs = _epochs(connection, [run for run, each in legs.items() if len(each) > 1])
+    runs = _with_legs(connection, wanted, charged)
+    epochs = _epochs(connection, [row[0] for row, legs in runs if len(legs) > 1])
     paths = paths_of(connection)
     start_us, end_us = to_us(start), to_us(end)
-    statement = wanted.with_only_columns(*_COLUMNS, charged)
-    rows: Sequence[Stored] = connection.execute(statement).all()
     return tuple(
         RunFacts(
             run=run,
@@ -80,14 +77,17 @@ def facts_of(
             finished=state not in _UNFINISHED,
             created_us=created_us,
             in_days=start_us <= created_us < end_us,
-            legs=legs.get(run, ()),
+            legs=legs,
             epochs=epochs.get(run, ()),
             charged_micro_usd=int(charged_micro_usd or 0),
             held_micro_usd=int(held.get(run, 0)),
             forecast_usd=_decimal(forecasts.get(run)),
             gpu_utilization=_number(busy.get(run)),
         )
-        for run, name, job, budget, tags, priority, state, created_us, charged_micro_usd in rows
+        for (
+            (run, name, job, budget, tags, priority, state, created_us, charged_micro_usd),
+            legs,
+        ) in runs
     )
 
 
@@ -106,18 +106,30 @@ def _texts(column: ColumnElement[Any], key: str, wanted: Query) -> Query:
     return select(EVENT.c.run, column).where(EVENT.c.key == key, EVENT.c.run.in_(runs))
 
 
-def _legs(connection: Connection, wanted: Query) -> dict[str, tuple[LegFigures, ...]]:
-    runs = wanted.with_only_columns(RUN.c.run)
+def _with_legs(
+    connection: Connection, wanted: Query, charged: ColumnElement[Any]
+) -> list[tuple[Sequence[Any], tuple[LegFigures, ...]]]:
+    """Return the runs' columns and what was charged for each, with its legs, oldest first.
+
+    One question for both: each row that is fetched gives other threads a turn, which costs the
+    more the busier they are.
+    """
     until_us = case((LEG.c.ended_us.is_(None), LEG.c.metered_until_us), else_=LEG.c.ended_us)
+    leg = (LEG.c.flavor, LEG.c.price_version, LEG.c.started_us, until_us, LEG.c.charged_micro_usd)
     statement = (
-        select(LEG.c.run, LEG.c.flavor, LEG.c.price_version, LEG.c.started_us, until_us)
-        .add_columns(LEG.c.charged_micro_usd)
-        .where(LEG.c.run.in_(runs))
-        .order_by(LEG.c.run, LEG.c.leg)
+        wanted.with_only_columns(*_COLUMNS, charged, *leg)
+        .outerjoin(LEG, LEG.c.run == RUN.c.run)
+        .order_by(RUN.c.run, LEG.c.leg)
     )
-    found: dict[str, tuple[LegFigures, ...]] = {}
-    for run, *leg in connection.execute(statement).all():
-        found[run] = (*found.get(run, ()), LegFigures._make(leg))
+    width = len(_COLUMNS) + 1
+    found: list[tuple[Sequence[Any], tuple[LegFigures, ...]]] = []
+    for row in connection.execute(statement).all():
+        of_run, of_leg = row[:width], row[width:]
+        legs = () if of_leg[0] is None else (LegFigures._make(of_leg),)
+        if found and found[-1][0][0] == of_run[0]:
+            found[-1] = (of_run, found[-1][1] + legs)
+        else:
+            found.append((of_run, legs))
     return found
 
 

@@ -288,28 +288,6 @@ class Runs(Store):
             for row in connection.execute(statement)
         )
 
-    @reads
-    def events_of(
-        self, connection: Connection, runs: Sequence[str], *, kind: str
-    ) -> Mapping[str, tuple[Event, ...]]:
-        """Return what was noted about many runs, in one question.
-
-        Args:
-            connection: The transaction; callers leave it out.
-            runs: The runs, a few hundred at most.
-            kind: Kind of the notes.
-
-        Returns:
-            By run, the oldest note first; a run without any is left out.
-        """
-        statement = select(EVENT).where(EVENT.c.run.in_(runs), EVENT.c.kind == kind)
-        found: dict[str, tuple[Event, ...]] = {}
-        for row in connection.execute(statement.order_by(EVENT.c.id)):
-            at = from_us(row.at_us)
-            note = Event(run=row.run, kind=row.kind, key=row.key, at=at, body=row.body)
-            found[row.run] = (*found.get(row.run, ()), note)
-        return found
-
 
 def lock_run(connection: Connection, run: str) -> Stored:
     """Return a run's identity and lease, which nobody else can change until the transaction ends.

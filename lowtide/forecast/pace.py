@@ -15,7 +15,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lowtide.forecast.series import best_window, last_change, slides, slow_epochs, trend
+from lowtide.forecast.series import (
+    best_window,
+    last_change,
+    mean_of,
+    median_of,
+    slides,
+    slow_epochs,
+    trend,
+)
 
 _Series = NDArray[np.float64]
 
@@ -87,7 +95,7 @@ def pace(
         share = _slow_share(
             epoch_s.size, epochs_left, steady=kept.size, slow=beyond_s.size, cycle=cycle
         )
-        level_s += float(beyond_s.mean()) * share
+        level_s += mean_of(beyond_s) * share
         saw += f", {beyond_s.size} slow epochs" + (f", one in {cycle[0]}" if cycle else "")
     return Pace(
         epoch_s=level_s,
@@ -99,12 +107,14 @@ def pace(
 def _steady(epoch_s: _Series, warm_ups: Sequence[int]) -> NDArray[np.intp]:
     """Return the positions of all epochs but the warm-ups that look slow beside the others."""
     position = np.arange(epoch_s.size)
-    warm = np.isin(position, np.asarray(warm_ups, dtype=np.intp))
+    warm = np.zeros(epoch_s.size, dtype=np.bool_)
+    warm[[at for at in warm_ups if at < epoch_s.size]] = True
     others_s = epoch_s[~warm]
     if others_s.size == 0:
         return position
-    slack_s = max(float(np.ptp(others_s)), _WARM_UP_SHARE * float(np.median(others_s)))
-    return position[~warm | (epoch_s <= others_s.max() + slack_s)]
+    slowest_s = float(others_s.max())
+    slack_s = max(slowest_s - float(others_s.min()), _WARM_UP_SHARE * median_of(others_s))
+    return position[~warm | (epoch_s <= slowest_s + slack_s)]
 
 
 def _slow(
@@ -144,14 +154,14 @@ def _level(usual_s: _Series, *, whole_s: _Series, epochs_left: int) -> tuple[flo
         # Three sliding epochs can show no more than that the newest is the best guess.
         gain_max = _GAIN_FEW if whole_s.size > 3 else 1.0  # noqa: PLR2004
         if slides(whole_s) and (window := best_window(whole_s, gain_max=gain_max)) < count:
-            return float(whole_s[-window:].mean()), window, "the newest of sliding epochs"
-        return float(usual_s.mean()), count, f"the mean of {count} epochs"
+            return mean_of(whole_s[-window:]), window, "the newest of sliding epochs"
+        return mean_of(usual_s), count, f"the mean of {count} epochs"
     if (line := trend(usual_s)) is not None:
         phrase = f"a trend of {line.slope_s:+.3g} s an epoch"
         return line.ahead(epochs_left), count, phrase
     window = min(count - last_change(usual_s), best_window(usual_s, gain_max=_GAIN_MANY))
     phrase = f"the mean of {'the newest ' if window < count else ''}{window} epochs"
-    return float(usual_s[-window:].mean()), window, phrase
+    return mean_of(usual_s[-window:]), window, phrase
 
 
 def _error(steady_s: _Series, *, level_s: float, used: int, epochs_left: int) -> float:

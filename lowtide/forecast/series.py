@@ -28,6 +28,33 @@ _SLIDE_DEVIATIONS = 1.6
 _SLIDE_SHARE = 0.05
 
 
+def mean_of(values: _Series) -> float:
+    """Return the mean of a series, n >= 1; a forecast takes thousands, and `np.mean` is slow to begin.
+
+    Examples:
+        >>> mean_of(np.array([1.0, 2.0]))
+        1.5
+    """
+    return _sum(values) / values.size
+
+
+def median_of(values: _Series) -> float:
+    """Return the median of a series, n >= 1, likewise.
+
+    Examples:
+        >>> median_of(np.array([9.0, 1.0, 2.0])), median_of(np.array([1.0, 2.0]))
+        (2.0, 1.5)
+    """
+    ordered, middle = np.sort(values), values.size // 2
+    if values.size % 2:
+        return float(ordered[middle])
+    return float(ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _sum(values: _Series) -> float:
+    return float(np.add.reduce(values))
+
+
 def slow_epochs(epoch_s: _Series) -> NDArray[np.bool_]:
     """Mark the epochs that are much slower than their neighbours.
 
@@ -49,7 +76,7 @@ def slow_epochs(epoch_s: _Series) -> NDArray[np.bool_]:
     around_s = np.maximum(neighbourhood(epoch_s), 1e-9)
     # A share of the neighbours, because a longer epoch scatters more.
     excess = epoch_s / around_s - 1
-    noise = max(1.4826 * float(np.median(np.abs(excess))), _NOISE_SHARE_MIN)
+    noise = max(1.4826 * median_of(np.abs(excess)), _NOISE_SHARE_MIN)
     slow = excess > _SLOW_DEVIATIONS * noise
     if np.count_nonzero(slow) > _SLOW_SHARE_MAX * epoch_s.size:
         slow[:] = False
@@ -73,9 +100,10 @@ def neighbourhood(epoch_s: _Series) -> _Series:
         array([60., 61., 62., 62., 62.])
     """
     reach = 2 if epoch_s.size >= 8 else 1  # noqa: PLR2004 - two need enough epochs
-    padded_s = np.pad(np.pad(epoch_s, (reach, 0), mode="edge"), (0, reach), mode="reflect")
-    windows_s = np.lib.stride_tricks.sliding_window_view(padded_s, 2 * reach + 1)
-    return np.median(windows_s, axis=1)
+    before_s, after_s = epoch_s[:1].repeat(reach), epoch_s[-2 : -2 - reach : -1]
+    padded_s = np.concatenate((before_s, epoch_s, after_s))
+    shifted_s = [padded_s[at : at + epoch_s.size] for at in range(2 * reach + 1)]
+    return np.sort(np.stack(shifted_s), axis=0)[reach]
 
 
 def last_change(epoch_s: _Series) -> int:
@@ -98,7 +126,7 @@ def last_change(epoch_s: _Series) -> int:
     while length < 2 * epoch_s.size:
         newest_s = epoch_s[-length:]
         step = _best_step(newest_s)
-        if step is not None and _is_change(*np.split(newest_s, [step])):
+        if step is not None and _is_change(newest_s[:step], newest_s[step:]):
             return epoch_s.size - newest_s.size + step
         length *= 2
     return 0
@@ -106,10 +134,11 @@ def last_change(epoch_s: _Series) -> int:
 
 def _is_change(before_s: _Series, after_s: _Series) -> bool:
     """Say whether two levels differ by more than the noise could make them."""
-    residuals_s = np.concatenate((before_s - before_s.mean(), after_s - after_s.mean()))
-    noise_s = _noise(residuals_s, parameters=2, level_s=float(after_s.mean()))
+    before_mean_s, after_mean_s = mean_of(before_s), mean_of(after_s)
+    residuals_s = np.concatenate((before_s - before_mean_s, after_s - after_mean_s))
+    noise_s = _noise(residuals_s, parameters=2, level_s=after_mean_s)
     doubt_s = noise_s * math.sqrt(1 / before_s.size + 1 / after_s.size)
-    height_s = abs(float(after_s.mean() - before_s.mean()))
+    height_s = abs(after_mean_s - before_mean_s)
     # The step is the best of many, and few epochs make a poor estimate of their noise.
     return height_s > _CHANGE_DEVIATIONS * (1 + 6 / residuals_s.size) * doubt_s
 
@@ -157,10 +186,10 @@ def trend(epoch_s: _Series) -> Trend | None:
     count = epoch_s.size
     if count < _TREND_EPOCHS_MIN:
         return None
-    level_s = float(epoch_s.mean())
+    level_s = mean_of(epoch_s)
     at = np.arange(count, dtype=np.float64) - (count - 1) / 2
     slope_s, residuals_s = _regress(epoch_s - level_s, at)
-    bow = at * at - float(np.mean(at * at))
+    bow = at * at - mean_of(at * at)
     bend_s, bent_s = _regress(residuals_s, bow)
     step = _best_step(epoch_s)
     stepped = np.inf if step is None else _squares(epoch_s[:step]) + _squares(epoch_s[step:])
@@ -199,9 +228,9 @@ def slides(epoch_s: _Series) -> bool:
     if np.all(epoch_s[1:] < (1 - _SLIDE_SHARE) * epoch_s[:-1]):
         return True
     squares = _squares(epoch_s)
-    if squares <= count * (1e-4 * float(epoch_s.mean())) ** 2:
+    if squares <= count * (1e-4 * mean_of(epoch_s)) ** 2:
         return False
-    ratio = float(np.sum(np.diff(epoch_s) ** 2)) / squares
+    ratio = _sum(np.diff(epoch_s) ** 2) / squares
     deviation = math.sqrt((count - 2) / (count**2 - 1))
     return 1 - ratio / 2 > _SLIDE_DEVIATIONS * deviation
 
@@ -248,7 +277,7 @@ def _best_step(epoch_s: _Series) -> int | None:
     if at.size == 0:
         return None
     before_s = np.cumsum(epoch_s)[at - 1]
-    after_s = float(epoch_s.sum()) - before_s
+    after_s = _sum(epoch_s) - before_s
     return int(at[np.argmax(before_s**2 / at + after_s**2 / (count - at))])
 
 
@@ -279,4 +308,4 @@ def _norm(values: _Series) -> float:
 
 
 def _squares(values: _Series) -> float:
-    return float(np.sum((values - values.mean()) ** 2))
+    return _sum((values - mean_of(values)) ** 2)

@@ -188,19 +188,6 @@ def test_a_note_is_kept_once(books: Books) -> None:
         books.log("r-9", kind="decision", key="1", body={}, now=NOON)
 
 
-def test_the_notes_of_many_runs_come_in_one_answer(books: Books) -> None:
-    for run in ("r-1", "r-2", "r-3"):
-        open_run(books, run)
-    for run, key in (("r-2", "1"), ("r-1", "1"), ("r-2", "2")):
-        books.log(run, kind="epochs", key=key, body={"of": run}, now=NOON)
-    books.log("r-1", kind="decision", key="3", body={}, now=NOON)
-
-    found = books.events_of(("r-1", "r-2", "r-3"), kind="epochs")
-
-    assert found == {run: tuple(books.events(run, kind="epochs")) for run in ("r-1", "r-2")}
-    assert [event.key for event in found["r-2"]] == ["1", "2"]
-
-
 def test_no_leg_is_opened_without_money(books: Books) -> None:
     set_tree(books, TEAM)
     open_run(books, "r-1")
