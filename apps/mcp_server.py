@@ -28,7 +28,7 @@ from blocks.settings import Settings
 from lowtide.errors import UnavailableError
 
 REQUEST_BYTES_MAX = 1024 * 1024
-_CALLS_PER_S_MAX = 50.0
+CALLS_PER_S_MAX = 50.0
 _TOKEN_BYTES = 32
 _JSON = "application/json"
 _INSTRUCTIONS = """\
@@ -36,18 +36,21 @@ lowtide trains within budgets. Ask check_training_budget before a training, and 
 from tool answers. Start a training only when the user asked for that very training."""
 
 
-def build(settings: Settings, *, token: str | None = None) -> FastMCP[None]:
+def build(
+    settings: Settings, *, token: str | None = None, calls_per_s: float = CALLS_PER_S_MAX
+) -> FastMCP[None]:
     """Return the server with its tools, resources and prompts.
 
     Args:
         settings: Where everything is, and above which hold a person is asked.
         token: What HTTP clients must present; None where only a parent process can connect.
+        calls_per_s: How much all clients may ask together; twice as much in one burst.
     """
     server: FastMCP[None] = FastMCP(
         "lowtide",
         instructions=_INSTRUCTIONS,
         auth=None if token is None else _OneToken(token),
-        middleware=[RateLimitingMiddleware(max_requests_per_second=_CALLS_PER_S_MAX)],
+        middleware=[RateLimitingMiddleware(max_requests_per_second=calls_per_s)],
         mask_error_details=True,
     )
     for tool in tools.TOOLS.values():
@@ -86,18 +89,25 @@ def serve_http(settings: Settings, *, host: str, port: int) -> None:
     asyncio.run(serve(settings, listening, token=settings.mcp_token or stored_token(settings)))
 
 
-async def serve(settings: Settings, listening: socket.socket, *, token: str) -> None:
+async def serve(
+    settings: Settings,
+    listening: socket.socket,
+    *,
+    token: str,
+    calls_per_s: float = CALLS_PER_S_MAX,
+) -> None:
     """Serve HTTP on a socket, until cancelled.
 
     Args:
         settings: Where everything is.
         listening: A socket that listens.
         token: What clients must present.
+        calls_per_s: How much they may ask together.
     """
     with listening:
         host, port = listening.getsockname()[:2]
         output.notice(f"MCP server at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-        await build(settings, token=token).run_http_async(
+        await build(settings, token=token, calls_per_s=calls_per_s).run_http_async(
             host=host,
             port=port,
             middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=REQUEST_BYTES_MAX)],

@@ -163,14 +163,16 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def served(use: Callable[[str], Awaitable[Any]], *, settings: Settings | None = None) -> Any:
+def served(
+    use: Callable[[str], Awaitable[Any]], *, settings: Settings | None = None, **options: Any
+) -> Any:
     """Serve HTTP in this process as long as a client uses it, and return what it found."""
 
     async def both() -> Any:
         listening = mcp_server.listen("127.0.0.1", 0)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
         server = asyncio.create_task(
-            mcp_server.serve(settings or Settings(), listening, token=TOKEN)
+            mcp_server.serve(settings or Settings(), listening, token=TOKEN, **options)
         )
         try:
             return await use(url)
@@ -209,6 +211,24 @@ def test_a_body_that_is_no_json_is_an_error_of_the_protocol(alone: Path) -> None
     assert alone.exists()
 
     assert served(lambda url: status_of(url, token=TOKEN, body=b"{not json")) == 400
+
+
+def test_clients_that_ask_too_much_are_told_so_and_the_session_goes_on(alone: Path) -> None:
+    assert alone.exists()
+
+    async def hurry(url: str) -> tuple[list[str], bool]:
+        async with over_http(url) as client:
+            asked = [client.list_tools() for _ in range(20)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            refused = [str(each) for each in answers if isinstance(each, MCPError)]
+            served_some = any(not isinstance(each, BaseException) for each in answers)
+            return refused, served_some
+
+    refused, served_some = served(hurry, calls_per_s=2)
+
+    assert served_some
+    assert refused
+    assert all("rate limit" in message.lower() for message in refused)
 
 
 def test_the_token_is_kept_where_only_its_owner_reads_it(alone: Path) -> None:
