@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, or_, select, true
 
 from blocks.ledger.audit import below, line_of
 from blocks.ledger.convert import from_us, to_us
@@ -63,9 +63,10 @@ class Aggregates(Store):
             BadInputError: there is no such budget.
         """
         _check_budget(connection, days.budget)
-        return facts_of(
-            connection, _wanted_runs(days), _charged(days), start=days.start, end=days.end
-        )
+        # SQLite is fastest run by run along the lines' index, Postgres in one pass over all lines.
+        is_sqlite = connection.dialect.name == "sqlite"
+        charged = _charged(days) if is_sqlite else _charged_by_run(days)
+        return facts_of(connection, _wanted_runs(days), charged, start=days.start, end=days.end)
 
     @reads
     def report_run(self, connection: Connection, run: str) -> RunFacts | None:
@@ -238,6 +239,13 @@ def _charged(days: Days) -> ColumnElement[Any]:
         )
         .scalar_subquery()
     )
+
+
+def _charged_by_run(days: Days) -> Subquery:
+    """Add up what was charged for each run, all at once."""
+    total = func.sum(JOURNAL.c.amount_micro_usd).label("charged")
+    by_run = select(JOURNAL.c.run, total).where(*_used_in(days)).group_by(JOURNAL.c.run)
+    return by_run.subquery("charged_by_run")
 
 
 def _by_day(days: Days, offset_us: int, start_us: int, end_us: int) -> Query:

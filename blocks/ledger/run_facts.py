@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, Text, case, cast, func, select
 
 from blocks.ledger.convert import to_us
 from blocks.ledger.schema import BUDGET, EVENT, HOLD, LEG, RUN
@@ -43,7 +43,7 @@ def paths_of(connection: Connection) -> dict[str, tuple[str, ...]]:
 def facts_of(
     connection: Connection,
     wanted: Query,
-    charged: ColumnElement[Any],
+    charged: ColumnElement[Any] | Subquery,
     *,
     start: datetime,
     end: datetime,
@@ -53,7 +53,8 @@ def facts_of(
     Args:
         connection: The transaction.
         wanted: Selects the rows of the runs.
-        charged: Adds up what was charged for the run of a row, micro-dollars.
+        charged: Adds up what was charged for the run of a row, micro-dollars; or, in `charged`, for
+            every `run`.
         start: First moment of the days that are reported.
         end: First moment after them.
     """
@@ -107,7 +108,7 @@ def _texts(column: ColumnElement[Any], key: str, wanted: Query) -> Query:
 
 
 def _with_legs(
-    connection: Connection, wanted: Query, charged: ColumnElement[Any]
+    connection: Connection, wanted: Query, charged: ColumnElement[Any] | Subquery
 ) -> list[tuple[Sequence[Any], tuple[LegFigures, ...]]]:
     """Return the runs' columns and what was charged for each, with its legs, oldest first.
 
@@ -116,6 +117,9 @@ def _with_legs(
     """
     until_us = case((LEG.c.ended_us.is_(None), LEG.c.metered_until_us), else_=LEG.c.ended_us)
     leg = (LEG.c.flavor, LEG.c.price_version, LEG.c.started_us, until_us, LEG.c.charged_micro_usd)
+    if isinstance(charged, Subquery):
+        wanted = wanted.outerjoin(charged, charged.c.run == RUN.c.run)
+        charged = charged.c.charged
     statement = (
         wanted.with_only_columns(*_COLUMNS, charged, *leg)
         .outerjoin(LEG, LEG.c.run == RUN.c.run)
