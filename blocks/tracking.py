@@ -64,6 +64,7 @@ class Tracking(Block):
     )
 
     _connected: httpx.Client | None = PrivateAttr(default=None)
+    _experiments: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
 
     @property
     def _client(self) -> httpx.Client:
@@ -87,6 +88,7 @@ class Tracking(Block):
         params: Mapping[str, object],
         tags: Mapping[str, str],
         now: datetime,
+        is_new: bool = False,
     ) -> str:
         """Return the MLflow run of a lowtide run, made if there is none.
 
@@ -99,23 +101,27 @@ class Tracking(Block):
             params: The job's parameters.
             tags: Further tags.
             now: Start time of the run.
+            is_new: Whether nobody can have made it yet, so that none is looked for; to look takes
+                MLflow as long as to make one.
 
         Returns:
             The MLflow run's id.
         """
         experiment_id = self._experiment(experiment)
-        found = self.find_run(run, experiment_id=experiment_id)
+        found = None if is_new else self.find_run(run, experiment_id=experiment_id)
         if found is not None:
             return found
         all_tags = {**tags, RUN_TAG: run, "mlflow.runName": run}
-        answer = self._post(
-            "runs/create",
-            {
-                "experiment_id": experiment_id,
-                "start_time": _milliseconds(now),
-                "tags": [{"key": key, "value": value} for key, value in all_tags.items()],
-            },
-        )
+        asked = {
+            "experiment_id": experiment_id,
+            "start_time": _milliseconds(now),
+            "tags": [{"key": key, "value": value} for key, value in all_tags.items()],
+        }
+        try:
+            answer = self._post("runs/create", asked)
+        except LowtideError:
+            self._experiments.pop(experiment, None)  # it may have been deleted since
+            raise
         mlflow_run: str = answer["run"]["info"]["run_id"]
         self._post(
             "runs/log-batch",
@@ -260,6 +266,16 @@ class Tracking(Block):
             return False
 
     def _experiment(self, name: str) -> str:
+        """Return an experiment's id, made if there is none; asked for once, for it never changes.
+
+        One that was deleted since is refused by MLflow itself, where a run is made in it.
+        """
+        found = self._experiments.get(name)
+        if found is None:
+            found = self._experiments[name] = self._made_experiment(name)
+        return found
+
+    def _made_experiment(self, name: str) -> str:
         found = self._experiment_named(name)
         if found is not None:
             return found

@@ -8,6 +8,8 @@ class EventKind(StrEnum):
 
     FLOW_RUN = "flow-run"
     """A flow run took the run over; its key is the flow run's id."""
+    TRACKED = "tracked"
+    """Its MLflow run was asked for: there may be one from now on, whoever died meanwhile."""
     DECISION = "decision"
     """Something was decided, with what was known then."""
     CHECKPOINT_EVERY = "checkpoint-every"

@@ -80,6 +80,7 @@ class Watch:
         owned: The run.
         leg: Number of the leg.
         progress: The epochs when they were last to be had.
+        read: The epochs as the newest look found them; None where MLflow was silent then.
     """
 
     world: World
@@ -88,6 +89,7 @@ class Watch:
     updates: Updates
     epochs_seen: int = -1
     progress: Progress | None = None
+    read: Progress | None = None
     latest: Outlook | None = None
     renewed_at: datetime | None = None
     metered_at: datetime | None = None
@@ -151,7 +153,10 @@ class Watch:
 
     def _follow(self, row: LegRow, status: LegStatus, *, now: datetime) -> None:
         progress = progress_of(self.world, self.owned.run, self.owned.job)
-        self.progress = progress or self.progress
+        self.read, self.progress = progress, progress or self.progress
+        is_over = status.phase == "ended" and self.epochs_seen < 0
+        if is_over and (progress is None or progress.epochs_done == 0):
+            return  # it ended before anybody saw an epoch: there is nothing to tell
         if progress is not None and progress.epochs_done != self.epochs_seen:
             self._forecast(progress, row, now=now)
             self.epochs_seen = progress.epochs_done

@@ -45,14 +45,21 @@ def settle_costs(world: World, owned: Owned) -> Outcome | None:
     return settle(world, owned)
 
 
-def settle(world: World, owned: Owned) -> Outcome | None:
-    """Do what `settle_costs` does, outside a flow."""
+def settle(world: World, owned: Owned, *, progress: Progress | None = None) -> Outcome | None:
+    """Do what `settle_costs` does, outside a flow.
+
+    Args:
+        world: The outside world.
+        owned: The run.
+        progress: Its epochs, where somebody read them after its last leg had ended; None: MLflow is
+            asked.
+    """
     for leg in world.ledger.legs(owned.run):
         if leg.end is not None and leg.settled_at is None:
             _settle_leg(world, owned, leg)
     outcome = outcome_of(look(world, owned.run, owned.job))
     if outcome is not None:
-        _finish(world, owned, outcome)
+        _finish(world, owned, outcome, progress)
     return outcome
 
 
@@ -92,12 +99,12 @@ def _costs(bill: Bill, leg: LegRow) -> Sequence[Stretch] | None:
     return () if never_ran else None
 
 
-def _finish(world: World, owned: Owned, outcome: Outcome) -> None:
+def _finish(world: World, owned: Owned, outcome: Outcome, progress: Progress | None) -> None:
     run, now = owned.run, world.now()
     released_usd = world.ledger.release(
         key=f"{run}/release", run=run, now=now, actor=ACTOR, reason=f"the run is {outcome.value}"
     )
-    progress = progress_of(world, run, owned.job)
+    progress = progress or progress_of(world, run, owned.job)
     is_whole = outcome is Outcome.COMPLETED_EARLY
     if progress is not None and (is_whole or progress.epochs_done >= owned.job.epochs):
         # Only a whole run is a lesson: the forecast's errors are measured on its real end. One

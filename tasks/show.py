@@ -75,20 +75,25 @@ class Table:
     shown_at: float = 0.0
 
     def show(
-        self, key: str, results: Sequence[TrialResult], *, title: str, last: bool = False
+        self,
+        key: str,
+        standing: Callable[[], tuple[Sequence[TrialResult], str]],
+        *,
+        last: bool = False,
     ) -> None:
         """Show how the trials stand, the best first; not more often than a person looks.
 
         Args:
             key: The sweep's id.
-            results: The trials, the best first.
-            title: What the table says on the whole.
+            standing: Returns the trials, the best first, and what the table says on the whole;
+                asked only when somebody is to see it.
             last: Whether this is how it ends.
         """
         now = time.monotonic()
         if not last and now - self.shown_at < _TABLE_EVERY_S:
             return
         self.shown_at = now
+        results, title = standing()
         rows = [_row(rank, result) for rank, result in enumerate(results, start=1)]
         if self.artifact_id is None:
             self.artifact_id = _shown(

@@ -7,6 +7,7 @@ from blocks.ledger import Hold, LegRow
 from blocks.world import World
 from lowtide.contract import tracked_params, training_environment
 from lowtide.errors import BadInputError, ConflictError, LowtideError, UnavailableError
+from lowtide.events import EventKind
 from lowtide.job import Where
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegEnd, LegSpec
@@ -50,7 +51,7 @@ def submit_job(world: World, owned: Owned, plan: Plan | None) -> str | None:
     leg = _write_down(world, owned, plan, number=len(legs) + 1, now=now) if is_fresh else last
     if leg is None:
         return None
-    mlflow_run = _tracked(world, owned)
+    mlflow_run = tracked(world, owned)
     try:
         handle = world.runner.start(_spec(world, owned, leg, mlflow_run=mlflow_run), now=now)
     except (UnavailableError, ConflictError):
@@ -122,17 +123,23 @@ def _limit(
     )
 
 
-def _tracked(world: World, owned: Owned) -> str:
+def tracked(world: World, owned: Owned) -> str:
+    """Return the run's MLflow run, made if it has none; one of its own, whoever died on the way."""
     row = world.ledger.run(owned.run)
     if row is not None and row.mlflow_run_id is not None:
         return row.mlflow_run_id
-    job = owned.job
+    job, now = owned.job, world.now()
+    # Written down before it is asked for: who finds the note knows that one may be there already.
+    is_first = world.ledger.log(
+        owned.run, kind=EventKind.TRACKED, key=EventKind.TRACKED, body={}, now=now
+    )
     mine = world.tracking.open_run(
         owned.run,
         experiment=job.name,
         params=tracked_params(job),
         tags={"lowtide.budget": job.budget.name, **job.tags},
-        now=world.now(),
+        is_new=is_first,
+        now=now,
     )
     winner = world.ledger.set_mlflow_run(owned.run, mine)
     if winner != mine:

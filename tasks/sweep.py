@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from threading import Event, Lock
@@ -40,6 +41,7 @@ from tasks.look import leg_starts
 from tasks.trial import TrialRun, capped, held_usd, hold, refuse, result_of
 
 _TURN_S = 1.0
+_RENEW_EVERY = timedelta(seconds=15)
 
 
 def sweep_id(key: str) -> str:
@@ -90,6 +92,7 @@ class _Sweep:
     spent_usd: dict[int, Decimal] = field(default_factory=dict[int, Decimal])
     reached: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
     judged: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
+    renewed_at: datetime | None = None
     lock: Lock = field(default_factory=Lock)
     leave: Event = field(default_factory=Event)
 
@@ -115,7 +118,7 @@ class _Sweep:
                 # Whatever ends this flow ends no training: the trials are left to whoever comes.
                 self.leave.set()
                 raise
-        self.table.show(self.id, self._rows(), title=self._title(), last=True)
+        self.table.show(self.id, self._shown, last=True)
         return tuple(self.results[index] for index in sorted(self.results))
 
     def close(self) -> None:
@@ -138,7 +141,7 @@ class _Sweep:
             for future in done:
                 self._end(running.pop(future), future)
             self._renew(waiting)
-            self.table.show(self.id, self._rows(), title=self._title())
+            self.table.show(self.id, self._shown)
 
     def _fund(self, index: int, *, last_chance: bool) -> TrialRun | Literal["later"] | None:
         """Hold a trial's money; "later" when others may free some; None when it is not run."""
@@ -210,12 +213,9 @@ class _Sweep:
 
     def _left_usd(self) -> Decimal:
         """Return what no trial has used and none holds; read anew, for holds shrink."""
-        live = (
-            held_usd(self.world, owned.run)
-            for index, owned in self.owned.items()
-            if index not in self.spent_usd
-        )
-        used_usd = sum(self.spent_usd.values(), ZERO_USD) + sum(live, ZERO_USD)
+        live = [owned.run for at, owned in self.owned.items() if at not in self.spent_usd]
+        held = self.world.ledger.taken_usd(live).values()
+        used_usd = sum(self.spent_usd.values(), ZERO_USD) + sum(held, ZERO_USD)
         return max(self.ask.max_usd - used_usd, ZERO_USD)
 
     def _end(self, index: int, future: Future[None]) -> None:
@@ -236,8 +236,12 @@ class _Sweep:
 
     def _renew(self, waiting: Sequence[int]) -> None:
         """Keep the leases of those that nobody else renews: they hold money, or are the anchor."""
+        now = self.world.now()
+        if self.renewed_at is not None and now - self.renewed_at < _RENEW_EVERY:
+            return
+        self.renewed_at = now
         for index in {0, *waiting} & self.owned.keys():
-            self.world.ledger.renew_lease(self.owned[index].lease, now=self.world.now())
+            self.world.ledger.renew_lease(self.owned[index].lease, now=now)
 
     def _is_hopeless(self, index: int, progress: Progress) -> str | None:
         halving, goal = self.ask.halving, self.ask.job.metric.goal
@@ -309,6 +313,9 @@ class _Sweep:
         for index in self.owned.keys() & self.runs.keys():
             self.results[index] = self._result(index)
         return list(ranked(self.results.values(), goal=self.ask.job.metric.goal))
+
+    def _shown(self) -> tuple[list[TrialResult], str]:
+        return self._rows(), self._title()
 
     def _title(self) -> str:
         ended = len(self.spent_usd)

@@ -44,8 +44,7 @@ def capped(owned: Owned, *, cap_usd: Decimal) -> Owned:
 
 def held_usd(world: World, run: str) -> Decimal:
     """Return what a run has taken out of the sweep's money: charged, or still held."""
-    holds = world.ledger.holds(run)
-    return sum((hold.charged_usd + hold.left_usd for hold in holds), ZERO_USD)
+    return world.ledger.taken_usd([run]).get(run, ZERO_USD)
 
 
 def refuse(world: World, owned: Owned) -> None:
@@ -73,6 +72,8 @@ class TrialRun:
         owned: The run, capped at what is held for it.
         is_hopeless: Asked after each epoch whether the trial need not go on.
         leave: Set when the sweep's process ends: the trial is left to whoever comes next.
+        progress: Its epochs when they were last to be had.
+        read: Its epochs as they were after its last leg had ended; None where nobody could say.
     """
 
     world: World
@@ -80,6 +81,7 @@ class TrialRun:
     is_hopeless: Callable[[Progress], str | None]
     leave: Event
     progress: Progress | None = None
+    read: Progress | None = None
 
     def to_the_end(self) -> None:
         """Do what comes next until the run has ended and its money is settled."""
@@ -96,7 +98,7 @@ class TrialRun:
                 case Step.MONITOR:
                     self._watch(view.legs[-1].leg)
                 case Step.SETTLE:
-                    settle(world, owned)
+                    settle(world, owned, progress=self.read)
                 case _:
                     return
 
@@ -116,6 +118,7 @@ class TrialRun:
         status = watch.look()
         self.progress = watch.progress or self.progress
         if status.phase == "ended":
+            self.read = watch.read
             return True
         reason = None if self.progress is None else self.is_hopeless(self.progress)
         if reason is not None:

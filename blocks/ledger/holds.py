@@ -1,6 +1,6 @@
 """Holds: money set aside for a run on every budget from the root down, or on none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -255,6 +255,23 @@ class Holds(Store):
         """Return all holds that a run ever had, the oldest first."""
         statement = select(HOLD).where(HOLD.c.run == run).order_by(HOLD.c.opened_us, HOLD.c.key)
         return tuple(hold_record(row) for row in connection.execute(statement))
+
+    @reads
+    def taken_usd(self, connection: Connection, runs: Sequence[str]) -> Mapping[str, Decimal]:
+        """Return what runs have taken out of their budgets: charged under a hold, or still held.
+
+        Args:
+            connection: The transaction; callers leave it out.
+            runs: The runs, a few hundred at most.
+
+        Returns:
+            US dollars by run; a run without a hold has taken nothing, and is left out.
+        """
+        taken: dict[str, Decimal] = {}
+        for row in connection.execute(select(HOLD).where(HOLD.c.run.in_(runs))):
+            hold = hold_record(row)
+            taken[hold.run] = taken.get(hold.run, ZERO_USD) + hold.charged_usd + hold.left_usd
+        return taken
 
 
 _TAKE = Prepared(

@@ -43,6 +43,7 @@ class FakeTracking(Tracking):
         params: Mapping[str, object],
         tags: Mapping[str, str],
         now: datetime,
+        is_new: bool = False,
     ) -> str:
         self._status.setdefault(run, "RUNNING")
         return run
