@@ -65,7 +65,7 @@ def compared(settings: Settings, *, epochs: int, copies: int) -> int:
         "name": "digits-sweep",
         "command": ["python", "-m", "examples.digits.train"],
         "epochs": epochs,
-        "expected_epoch_s": 1,
+        "expected_epoch_s": 0.5,
         "checkpoint": {"grace_s": 5},
         "params": {"copies": copies},
         "budget": {"name": "default"},

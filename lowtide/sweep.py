@@ -126,17 +126,29 @@ class SweepAsk(Part):
     def order(self) -> tuple[int, ...]:
         """Return the places of the configurations in the order in which they start.
 
+        By priority, then by the value that is expected. Those that are alike in both start in the
+        order of the list; with halving from all over it, so that the first rung compares what lies
+        far apart: a list mostly counts through its parameters, and its beginning is all of a kind.
+
         Examples:
             >>> job = TrainingJob(name="digits", command=["train"])
             >>> low, high = Trial(value=1), Trial(value=2)
             >>> last = Trial(value=9, priority="background")
             >>> SweepAsk(job=job, configs=[low, last, high], max_usd=1).order()
             (2, 0, 1)
+            >>> five = [Trial() for _ in range(5)]
+            >>> SweepAsk(job=job, configs=five, max_usd=1, halving=Halving()).order()
+            (0, 4, 2, 1, 3)
         """
+        bits = len(self.configs).bit_length()
+
+        def place(index: int) -> int:
+            # The place's bits, backwards: van der Corput's sequence.
+            return index if self.halving is None else int(f"{index:0{bits}b}"[::-1], 2)
 
         def rank(index: int) -> tuple[int, float, int]:
             trial = self.configs[index]
-            return _RANK[trial.priority or self.job.priority], -trial.value, index
+            return _RANK[trial.priority or self.job.priority], -trial.value, place(index)
 
         return tuple(sorted(range(len(self.configs)), key=rank))
 
