@@ -1,13 +1,19 @@
 """One real cluster for the whole test run: our own, or the one that LOWTIDE_TEST_KUBECONFIG names."""
 
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from apps.books import prepare_ledger
+from blocks.ledger import Books
+from blocks.settings import Settings
 from infra.testcluster import launcher
 from infra.testcluster.build import CannotBuildError
+from tests.cluster.host_python import host_python
 from tests.cluster.sandbox import (
     Bed,
     Sandbox,
@@ -15,6 +21,7 @@ from tests.cluster.sandbox import (
     missing_objects,
     open_bed,
     open_sandbox,
+    with_queues,
 )
 
 FOREIGN = "LOWTIDE_TEST_KUBECONFIG"
@@ -62,3 +69,28 @@ def kueue(bed: Bed) -> None:
     """Skip where there is no Kueue."""
     if bed.why_no_kueue:
         pytest.skip(bed.why_no_kueue)
+
+
+@pytest.fixture
+def queued(
+    sandbox: Sandbox, stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Sandbox:
+    """A namespace with the shipped queues, which the settings of every process of ours name."""
+    assert stack.home.exists()
+    tmp_path.chmod(0o777)
+    cluster = {
+        "kubeconfig": str(sandbox.bed.kubeconfig),
+        "checkpoint_folder": str(tmp_path),
+        "pod_template": host_python(),
+    }
+    monkeypatch.setenv("LOWTIDE_NAMESPACE", sandbox.namespace)
+    monkeypatch.setenv("LOWTIDE_CLUSTER", json.dumps(cluster))
+    return replace(with_queues(sandbox), folder=tmp_path)
+
+
+@pytest.fixture
+def books(stack: Settings) -> Iterator[Books]:
+    """The ledger of the test's stack."""
+    opened = prepare_ledger(stack, say=print)
+    yield opened
+    opened.close()

@@ -8,35 +8,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import yaml
 
-from apps.books import prepare_ledger
 from apps.cli.main import run
-from blocks.ledger import Books, LegRow
-from blocks.price_books import book_at
+from blocks.ledger import Books
 from blocks.settings import Settings
-from blocks.tracking import Tracking
-from infra.testcluster.node import IMAGE
 from lowtide.events import EventKind
 from lowtide.identity import run_id
-from lowtide.job import parse_job
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegEnd
 from lowtide.manifest import FINALIZER
-from lowtide.money import quantize_usd
 from lowtide.objects import part, time_of
-from lowtide.prices import Demand, price
-from tests.cluster.host_python import host_python
-from tests.cluster.sandbox import FOR_EVER, Sandbox, wait_for, with_queues
+from tests.cluster.sandbox import FOR_EVER, Sandbox, wait_for
 from tests.cluster.test_legs import evict
+from tests.cluster.trained import (
+    DIGITS,
+    EPOCHS,
+    assert_each_second_is_paid_once,
+    epochs_of,
+    job_file,
+)
 
 pytestmark = [
     pytest.mark.cluster,
@@ -45,20 +40,6 @@ pytestmark = [
     pytest.mark.usefixtures("pods", "kueue"),
 ]
 
-EPOCHS = 6
-DIGITS: dict[str, Any] = {
-    "name": "digits",
-    "command": ["python", "-m", "examples.digits.train"],
-    "epochs": EPOCHS,
-    "where": "kubernetes",
-    "image": IMAGE,
-    "resources": {"gpus": 1, "cpus": 0.5, "memory_gib": 1},
-    "params": {"copies": 20, "hidden": 256},
-    "budget": {"name": "research/vision", "max_usd": 0.5},
-    "expected_epoch_s": 60,
-    "checkpoint": {"interval": 1, "grace_s": 10},
-    "max_failures": 0,
-}
 SHELL: dict[str, Any] = {
     **DIGITS,
     "name": "for-ever",
@@ -69,62 +50,6 @@ SHELL: dict[str, Any] = {
     "checkpoint": {"grace_s": 2},
     "resources": {"gpus": 1, "cpus": 0.05, "memory_gib": 0.0625},
 }
-
-
-@pytest.fixture
-def queued(
-    sandbox: Sandbox, stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Sandbox:
-    """A namespace with the shipped queues, which the settings of every process of ours name."""
-    assert stack.home.exists()
-    tmp_path.chmod(0o777)
-    cluster = {
-        "kubeconfig": str(sandbox.bed.kubeconfig),
-        "checkpoint_folder": str(tmp_path),
-        "pod_template": host_python(),
-    }
-    monkeypatch.setenv("LOWTIDE_NAMESPACE", sandbox.namespace)
-    monkeypatch.setenv("LOWTIDE_CLUSTER", json.dumps(cluster))
-    return replace(with_queues(sandbox), folder=tmp_path)
-
-
-@pytest.fixture
-def books(stack: Settings) -> Iterator[Books]:
-    opened = prepare_ledger(stack, say=print)
-    yield opened
-    opened.close()
-
-
-def job_file(folder: Path, job: dict[str, Any]) -> str:
-    path = folder / "job.yaml"
-    path.write_text(yaml.safe_dump(job))
-    return str(path)
-
-
-def price_of(leg: LegRow, job: dict[str, Any]) -> Decimal:
-    """What the journal must have charged: the price of the measured stretch, computed anew."""
-    assert leg.started_at is not None
-    assert leg.ended_at is not None
-    book = book_at("specification").pinned(leg.price_version)
-    demand = Demand.of(parse_job(job), leg.capacity)
-    return quantize_usd(price(book, demand, start=leg.started_at, end=leg.ended_at))
-
-
-def assert_each_second_is_paid_once(books: Books, run: str, job: dict[str, Any]) -> None:
-    legs = books.legs(run)
-    [hold] = books.holds(run)
-    assert all(leg.measured for leg in legs)
-    assert [leg.charged_usd for leg in legs] == [price_of(leg, job) for leg in legs]
-    assert hold.charged_usd == sum(leg.charged_usd for leg in legs)
-    assert hold.amount_usd == hold.charged_usd + hold.released_usd
-    assert hold.overdraft_usd == 0
-
-
-def epochs_of(mlflow_run: str, stack: Settings) -> list[int]:
-    tracking = Tracking(uri=str(stack.tracking_address))
-    points = tracking.history([mlflow_run], metric="val_accuracy")[mlflow_run]
-    tracking.close()
-    return [point.epoch for point in points]
 
 
 @pytest.mark.timeout(540)
