@@ -4,7 +4,7 @@ SQLAlchemy writes the SQL and knows how values are stored. But looking a stateme
 and wrapping its result costs several times what the database needs to answer. That is lost among
 other work; it is not where eight processes wait for the same budget, and everything between a
 transaction's begin and its commit is time that the next one waits. So the statements that move
-money are compiled when they are first used, and only run afterwards. Who listens to SQLAlchemy's
+money are compiled when they are first used, and only run afterwards. Who listens to an engine's
 `before_cursor_execute` and `after_cursor_execute` hears of them as of any other.
 """
 
@@ -151,6 +151,7 @@ class _Form:
 def _run(connection: Connection, sql: str, values: Any, *, many: bool) -> DBAPICursor:  # noqa: ANN401 - as the driver has it
     cursor = connection.connection.cursor()
     told: Any = connection.engine.dispatch  # SQLAlchemy declares no types for its events
+    # Asked first, because to go through none of them takes longer than to see that there are none.
     if told.before_cursor_execute:
         for listener in told.before_cursor_execute:
             sql, values = listener(connection, cursor, sql, values, None, many)
@@ -184,8 +185,9 @@ def _wrapped(
 
 
 def _named(columns: Sequence[str]) -> Callable[[Sequence[Any]], Stored]:
-    # Its names are looked up several times faster than those of SQLAlchemy's own rows.
-    Row = namedtuple("Row", columns)  # pyright: ignore[reportUntypedNamedTuple] # noqa: PYI024 - a class whose names are not known before
+    # Its names are looked up several times faster than those of SQLAlchemy's own rows. They are known
+    # only now, and neither linter nor type checker can follow that.
+    Row = namedtuple("Row", columns)  # pyright: ignore[reportUntypedNamedTuple] # noqa: PYI024 - see above
     return cast("Callable[[Sequence[Any]], Stored]", Row._make)
 
 
