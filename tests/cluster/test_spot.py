@@ -25,7 +25,13 @@ from tasks.stop import ask_stop
 from tests.cluster.host_python import host_python
 from tests.cluster.sandbox import Sandbox, wait_for
 from tests.cluster.test_legs import evict
-from tests.cluster.trained import DIGITS, assert_each_second_is_paid_once, epochs_of, job_file
+from tests.cluster.trained import (
+    DIGITS,
+    assert_each_second_is_paid_once,
+    epochs_of,
+    job_file,
+    until_epochs,
+)
 
 pytestmark = [
     pytest.mark.cluster,
@@ -81,14 +87,6 @@ def node(queued: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     node.comes("spot")
     yield node
     node.restore()
-
-
-def until_epochs(books: Books, run: str, count: int) -> None:
-    wait_for(
-        lambda: books.events(run, kind=EventKind.EPOCH),
-        lambda seen: len(seen) >= count,
-        within_s=300,
-    )
 
 
 def provide(node: Node, sandbox: Sandbox, books: Books, run: str) -> None:

@@ -17,7 +17,6 @@ import pytest
 from apps.cli.main import run
 from blocks.ledger import Books
 from blocks.settings import Settings
-from lowtide.events import EventKind
 from lowtide.identity import run_id
 from lowtide.ledger.records import RunState
 from lowtide.legs import LegEnd
@@ -31,6 +30,7 @@ from tests.cluster.trained import (
     assert_each_second_is_paid_once,
     epochs_of,
     job_file,
+    until_epochs,
 )
 
 pytestmark = [
@@ -64,11 +64,7 @@ def test_digits_are_trained_in_pods_through_an_eviction_and_every_second_is_paid
     name = run_id(key)
 
     def evict_it() -> None:
-        wait_for(
-            lambda: books.events(name, kind=EventKind.EPOCH),
-            lambda seen: len(seen) >= 2,
-            within_s=400,
-        )
+        until_epochs(books, name, 2)
         evict(queued, name)
 
     evictor = threading.Thread(target=evict_it)

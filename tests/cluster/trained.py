@@ -11,9 +11,11 @@ from blocks.price_books import book_at
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from infra.testcluster.node import IMAGE
+from lowtide.events import EventKind
 from lowtide.job import parse_job
 from lowtide.money import quantize_usd
 from lowtide.prices import Demand, price
+from tests.cluster.sandbox import wait_for
 
 EPOCHS = 6
 DIGITS: dict[str, Any] = {
@@ -65,3 +67,12 @@ def epochs_of(mlflow_run: str, stack: Settings) -> list[int]:
     points = tracking.history([mlflow_run], metric="val_accuracy")[mlflow_run]
     tracking.close()
     return [point.epoch for point in points]
+
+
+def until_epochs(books: Books, run: str, count: int) -> None:
+    """Wait until so many epochs of a run were seen; pods on a busy machine take their time."""
+    wait_for(
+        lambda: books.events(run, kind=EventKind.EPOCH),
+        lambda seen: len(seen) >= count,
+        within_s=400,
+    )

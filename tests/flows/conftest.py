@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from blocks.clock import Clock
 from blocks.ledger import Books
@@ -53,3 +54,11 @@ def world(tmp_path: Path, stack: Settings) -> Iterator[World]:
     opened = world_in(tmp_path, stack)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def client(stack: Settings) -> Iterator[SyncPrefectClient]:
+    """A client of the stack's Prefect server."""
+    assert stack.prefect_address is not None
+    with get_client(sync_client=True) as opened:
+        yield opened

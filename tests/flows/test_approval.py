@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
@@ -48,13 +48,6 @@ def world(tmp_path: Path, stack: Settings) -> Iterator[World]:
     runner = FakeRunner(clock=clock).scripted(Script(epoch_s=(2.0,)))
     yield real.model_copy(update={"clock": clock, "runner": runner, "events": NotedEvents()})
     real.close()
-
-
-@pytest.fixture
-def client(stack: Settings) -> Iterator[SyncPrefectClient]:
-    assert stack.prefect_address is not None
-    with get_client(sync_client=True) as opened:
-        yield opened
 
 
 class Asked:

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -16,11 +14,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from prefect import Flow
 from prefect.cli.deploy._models import PrefectYamlModel
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 
@@ -42,6 +38,7 @@ from lowtide.job import TrainingJob
 from lowtide.ledger.states import Crossing, ThresholdOf
 from lowtide.legs import Capacity
 from lowtide.prices import Demand, segments
+from tests.flows.deployed import start
 from tests.flows.jobs import digits
 
 PROJECT = Path(__file__).parents[2]
@@ -205,12 +202,11 @@ def where_kubernetes(deployment: dict[str, Any]) -> dict[str, Any]:
 # What follows needs the servers.
 
 
-@pytest.fixture
-def client(stack: Settings) -> Iterator[SyncPrefectClient]:
-    assert stack.prefect_address is not None
-    prepare_ledger(stack, say=print).close()  # as `lowtide up` does
-    with get_client(sync_client=True) as opened:
-        yield opened
+@pytest.fixture(autouse=True)
+def _ledger(request: pytest.FixtureRequest) -> None:
+    """The stack's ledger has its tables, as `lowtide up` leaves it."""
+    if "stack" in request.fixturenames:
+        prepare_ledger(request.getfixturevalue("stack"), say=print).close()
 
 
 @pytest.mark.stack
@@ -261,10 +257,10 @@ def test_every_deployment_runs_when_it_is_started_through_the_api(
         ask = dict(asked)
         if "job" in ask:
             ask["key"] = f"{name}-{key}"
-        started[name] = start(name, ask, key=key)
+        started[name] = started_by_name(name, ask, key=key)
     ended = {name: ended_run(client, made) for name, made in started.items()}
     # Only now there is a run to recommend something for.
-    advised = start("recommend", {"run": run_id(f"train-{key}")}, key=key)
+    advised = started_by_name("recommend", {"run": run_id(f"train-{key}")}, key=key)
     ended["recommend"] = ended_run(client, advised)
 
     assert set(ended) == set(NAMES)
@@ -284,21 +280,9 @@ def test_every_deployment_runs_when_it_is_started_through_the_api(
     assert {"progress", "table", "markdown"} <= {*artifacts(client, ended["train"]).values()}
 
 
-def start(name: str, ask: dict[str, Any], *, key: str) -> FlowRun:
-    """Start a deployment as a program does, which asks again while the server is too busy."""
+def started_by_name(name: str, ask: dict[str, Any], *, key: str) -> FlowRun:
     [deployment] = [each for each in DEPLOYMENTS if each["name"] == name]
-    path = f"{flow_of(deployment).name}/{name}"
-    for _ in range(10):
-        with suppress(PrefectHTTPStatusError):
-            made: Any = run_deployment(
-                path,
-                parameters={"ask": ask},
-                timeout=0,
-                as_subflow=False,
-                idempotency_key=f"{name}-{key}",
-            )
-            return made
-    pytest.fail(f"Prefect's server stays too busy to start {path}")
+    return start(f"{flow_of(deployment).name}/{name}", ask, key=f"{name}-{key}")
 
 
 def ended_run(client: SyncPrefectClient, made: FlowRun) -> FlowRun:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import anyio.abc
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Running, Scheduled
@@ -22,7 +22,6 @@ from prefect.workers.base import (
 from typing_extensions import override
 
 from blocks.prefect_setup import QUEUES, ensure_pool
-from blocks.settings import Settings
 from flows.train import train
 from lowtide.job import Priority
 
@@ -53,13 +52,6 @@ class InstantWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRe
         await asyncio.sleep(_RUN_S)
         await self.client.set_flow_run_state(flow_run.id, Completed(), force=True)
         return BaseWorkerResult(identifier=str(flow_run.id), status_code=0)
-
-
-@pytest.fixture
-def client(stack: Settings) -> Iterator[SyncPrefectClient]:
-    assert stack.prefect_address is not None
-    with get_client(sync_client=True) as opened:
-        yield opened
 
 
 @pytest.fixture

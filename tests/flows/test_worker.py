@@ -7,9 +7,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from apps.books import prepare_ledger
@@ -23,18 +22,12 @@ from lowtide.job import TrainingJob
 from lowtide.ledger.budgets import parse_budgets
 from lowtide.ledger.records import LineKind, RunState
 from lowtide.legs import LegEnd
+from tests.flows.deployed import start
 from tests.flows.jobs import digits
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(400)]
 
 T = TypeVar("T")
-
-
-@pytest.fixture
-def client(stack: Settings) -> Iterator[SyncPrefectClient]:
-    assert stack.prefect_address is not None
-    with get_client(sync_client=True) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -62,14 +55,7 @@ def asking(stack: Settings, books: Books) -> Iterator[str]:
 
 def submitted(job: TrainingJob, key: str) -> FlowRun:
     """Start the `train` deployment, for the stack's worker to pick up."""
-    made: Any = run_deployment(
-        "train/train",
-        parameters={"ask": {"job": job.document(), "key": key}},
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=key,
-    )
-    return made
+    return start("train/train", {"job": job.document(), "key": key}, key=key)
 
 
 def until(look: Callable[[], T], holds: Callable[[T], bool], *, within_s: float = 180) -> T:

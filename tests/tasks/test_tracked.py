@@ -13,7 +13,7 @@ from blocks.tracking import Tracking
 from blocks.world import World
 from tasks.claim import Owned
 from tasks.submit import tracked
-from tests.blocks.ledger.acts import NOON
+from tests.blocks.ledger.acts import NOON, open_run
 from tests.blocks.local.rigs import HandClock
 from tests.fakes.runner import FakeRunner
 from tests.flows.jobs import digits
@@ -41,22 +41,10 @@ def test_a_flow_that_died_after_making_an_mlflow_run_finds_that_one(tmp_path: Pa
     clock = HandClock()
     books = Books(url=f"sqlite:///{tmp_path / 'ledger.db'}")
     books.migrate()
-    job = digits()
-    books.open_run(
-        run=RUN,
-        key="key",
-        job=job.document(),
-        spec_hash=job.spec_hash,
-        name=job.name,
-        budget=job.budget.name,
-        priority=job.priority.value,
-        flavor="t4",
-        tags={},
-        now=NOON,
-    )
+    open_run(books, RUN)
     lease = books.take_lease(RUN, owner="test", now=NOON)
     assert isinstance(lease, Lease)
-    owned = Owned(run=RUN, job=job, lease=lease)
+    owned = Owned(run=RUN, job=digits(), lease=lease)
     tracking = Mortal(uri="http://127.0.0.1:9")
     world = World(
         ledger=books,
