@@ -190,7 +190,8 @@ def _register(
 
 def _start_worker(settings: Settings, parts: Mapping[str, Part], logs: Path) -> Part:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL]
-    command += ["--limit", "3"]  # the pool's own limit counts what the server knows, a moment late
+    # No --limit: the pool has one. With its own, a worker dies of a flow run that is resumed before
+    # the process that suspended it is gone (Prefect 3.8; like PrefectHQ/prefect#10632).
     variables = {**environment(settings, parts), "PREFECT_WORKER_QUERY_SECONDS": "2"}
     process = _spawn(command, settings, log=logs / "worker.log", variables=variables, cwd=PROJECT)
     return _part("worker", process, logs / "worker.log")

@@ -82,9 +82,9 @@ def submit(client: SyncPrefectClient, pool: str, priority: Priority) -> list[UUI
 
 
 async def serve(pool: str, runs: list[UUID]) -> None:
-    """Work the pool off, as `prefect worker start --limit 3` does, until every run is over."""
+    """Work the pool off, as `lowtide up`'s worker does: the pool's limit alone, until all is over."""
     give_up = time.monotonic() + 300
-    async with InstantWorker(pool, create_pool_if_not_found=False, limit=LIMIT) as worker:
+    async with InstantWorker(pool, create_pool_if_not_found=False) as worker:
         await worker.sync_with_backend()
         while time.monotonic() < give_up:
             await worker.get_and_submit_flow_runs()
