@@ -1,16 +1,15 @@
 """The report on many runs, for every door: the command line, programs, agents."""
 
-import csv
 import json
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from apps.books import open_ledger, price_book
+from apps.focus_files import csv_parts, write_parquet
 from apps.output import document as whole, notice
 from apps.tables import costs_text
 from blocks.costs import advice_taken, cost_report, focus_rows
@@ -18,7 +17,6 @@ from blocks.settings import Settings
 from lowtide.errors import BadInputError, LowtideError
 from lowtide.prices import PriceBook
 from lowtide.report import By, CostReport, document, parse_ask
-from lowtide.report.focus import COLUMNS
 from lowtide.report.html import as_html
 
 
@@ -99,12 +97,15 @@ def written(report: CostReport, *, form: str, output: Path | None) -> None:
 
     Args:
         report: What to write.
-        form: "table", "json", "html" or "focus-csv".
+        form: "table", "json", "html", "focus-csv" or "focus-parquet".
         output: The file; None: standard output.
 
     Raises:
-        BadInputError: the file cannot be written.
+        BadInputError: the file cannot be written, or a form that is not text has no file.
     """
+    if form == "focus-parquet":
+        _write_parquet(report, output)
+        return
     if output is None:
         for part in _parts(report, form):
             sys.stdout.write(part)
@@ -119,7 +120,7 @@ def _parts(report: CostReport, form: str) -> Iterator[str]:
         case "json":
             yield json.dumps(whole("report", document(report))) + "\n"
         case "focus-csv":
-            yield from _focus_csv(report)
+            yield from csv_parts(_focus_rows(report))
         case "html":
             yield _html(report)
         case _:
@@ -133,18 +134,19 @@ def _html(report: CostReport) -> str:
     return as_html(report, plotly_js=get_plotlyjs(), advice=advice)
 
 
-def _focus_csv(report: CostReport) -> Iterator[str]:
-    line = StringIO()
-    writer = csv.DictWriter(line, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in focus_rows(open_ledger(Settings()), report.ask):
-        yield _taken(line)
-        writer.writerow(row)
-    yield _taken(line)
+def _write_parquet(report: CostReport, output: Path | None) -> None:
+    if output is None:
+        msg = "a Parquet file is not text, and would not be readable here"
+        raise BadInputError(
+            msg,
+            where="--output",
+            expected="the file to write",
+            remedy="add `--output focus.parquet`, or use `--format focus-csv`",
+        )
+    with writing(output):
+        write_parquet(_focus_rows(report), output)
+    notice(f"report {output}")
 
 
-def _taken(text: StringIO) -> str:
-    found = text.getvalue()
-    text.seek(0)
-    text.truncate()
-    return found
+def _focus_rows(report: CostReport) -> Iterator[dict[str, str]]:
+    return focus_rows(open_ledger(Settings()), report.ask)

@@ -16,6 +16,7 @@ class Format(StrEnum):
     JSON = "json"
     HTML = "html"
     FOCUS_CSV = "focus-csv"
+    FOCUS_PARQUET = "focus-parquet"
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from types import MappingProxyType
 
 from lowtide.ledger.periods import PeriodKind, period_of
@@ -72,6 +73,41 @@ _DESCRIPTIONS = {
     LineKind.CORRECTION: "Correction of GPU time charged before",
 }
 _HOUR = timedelta(hours=1)
+
+
+class Kind(StrEnum):
+    """What a column holds; a file format with types gives each kind its own."""
+
+    TEXT = "text"
+    DECIMAL = "decimal"
+    MOMENT = "moment"
+    INTEGER = "integer"
+    FLAG = "flag"
+
+
+_KIND_BY_ENDING = {
+    "Cost": Kind.DECIMAL,
+    "Quantity": Kind.DECIMAL,
+    "PeriodStart": Kind.MOMENT,
+    "PeriodEnd": Kind.MOMENT,
+    "WrittenAt": Kind.MOMENT,
+    "Leg": Kind.INTEGER,
+    "JournalLine": Kind.INTEGER,
+    "Measured": Kind.FLAG,
+}
+
+
+def kind_of(column: str) -> Kind:
+    """Return what a column of `COLUMNS` holds.
+
+    Example:
+        >>> kind_of("BilledCost").value, kind_of("BillingPeriodEnd").value, kind_of("Tags").value
+        ('decimal', 'moment', 'text')
+    """
+    for ending, kind in _KIND_BY_ENDING.items():
+        if column.endswith(ending):
+            return kind
+    return Kind.TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

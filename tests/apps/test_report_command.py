@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from focus_data_toolkit.model import validator
 
@@ -104,7 +105,7 @@ def test_what_cannot_be_reported_is_bad_input_that_says_what_would_be_right(
     assert told in made["error"]["expected"]
 
 
-@pytest.mark.parametrize("form", ["table", "json", "focus-csv"])
+@pytest.mark.parametrize("form", ["table", "json", "focus-csv", "focus-parquet"])
 def test_a_folder_that_cannot_be_written_is_bad_input(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,3 +166,35 @@ def test_a_correction_is_a_row_of_its_own_and_the_row_that_it_corrects_stays(
     for row in corrections:
         legs = [other for other in rows if other["x_RunId"] == row["x_RunId"]]
         assert any(other["ChargeClass"] == "" for other in legs)
+
+
+def test_the_parquet_export_holds_the_same_rows_with_types_and_adds_up_to_the_journal(
+    home: Path, tmp_path: Path
+) -> None:
+    as_csv, as_parquet = tmp_path / "focus.csv", tmp_path / "focus.parquet"
+
+    run(["report", *OCTOBER, "--format", "focus-csv", "--output", str(as_csv)])
+    code = run(["report", *OCTOBER, "--format", "focus-parquet", "--output", str(as_parquet)])
+
+    table = pd.read_parquet(as_parquet, dtype_backend="pyarrow")
+    with as_csv.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert code == 0
+    assert list(table.columns) == list(rows[0])
+    assert table["BilledCost"].sum() == charged(home)
+    assert list(table["x_JournalKey"]) == [row["x_JournalKey"] for row in rows]
+    assert list(table["ChargePeriodEnd"]) == [
+        pd.Timestamp(row["ChargePeriodEnd"]) for row in rows
+    ]
+    unknown = [row["ConsumedQuantity"] == "" for row in rows]
+    assert any(unknown)
+    assert list(table["ConsumedQuantity"].isna()) == unknown
+
+
+def test_a_parquet_file_is_never_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["report", *OCTOBER, "--format", "focus-parquet"])
+
+    told = capsys.readouterr()
+    assert code == 2
+    assert not told.out
+    assert "--output focus.parquet" in told.err
