@@ -119,6 +119,31 @@ def deadline_s(limit_s: float, *, started_after_s: float = 0.0) -> int:
     return max(1, math.floor(limit_s + started_after_s))
 
 
+def terms_in_force(limit_s: float, *, used_s: float, started_after_s: float) -> tuple[int, float]:
+    """Return the deadline of a running leg for a new limit, and the limit that it then has.
+
+    No leg can be ended in the past: what it has used is the least that it can still be held to.
+
+    Args:
+        limit_s: Seconds that the program may run, as wished.
+        used_s: Seconds that it has run.
+        started_after_s: Seconds from the Job's start to the program's.
+
+    Returns:
+        The Job's `activeDeadlineSeconds`, and the seconds that the program may run with it: never
+        more than wished or used, whichever is longer.
+
+    Examples:
+        >>> terms_in_force(60.9, used_s=20.0, started_after_s=4.0)
+        (64, 60.0)
+        >>> terms_in_force(0.1, used_s=0.5, started_after_s=1.0)
+        (1, 0.5)
+    """
+    possible_s = max(limit_s, used_s)
+    due_s = deadline_s(possible_s, started_after_s=started_after_s)
+    return due_s, min(possible_s, max(used_s, due_s - started_after_s))
+
+
 def _kueue_labels(queue: str, settings: KubernetesSettings) -> dict[str, str]:
     labels = {QUEUE_LABEL: queue}
     if settings.workload_priority is not None:

@@ -40,11 +40,11 @@ from lowtide.manifest import (
     RUN_LABEL,
     SETTLED_LABEL,
     build_job,
-    deadline_s,
     due_deadline_s,
     limit_of,
     start_by_of,
     stop_patch,
+    terms_in_force,
     withdrawn,
 )
 from lowtide.objects import Document, part, time_of
@@ -358,12 +358,12 @@ class KubernetesCluster(CapacityOfCluster):
             metadata["annotations"] = {LIMIT_ANNOTATION: f"{limit_s:g}"}
             return limit_s, {"metadata": metadata}
         now = self.api.now()
-        job_start = time_of(part(job, "status").get("startTime")) or now
-        program_start = state.started_at or now
-        after_s = (program_start - job_start).total_seconds()
-        possible_s = max(limit_s, (now - program_start).total_seconds())
-        due_s = deadline_s(possible_s, started_after_s=after_s)
-        in_force_s = min(possible_s, due_s - after_s)
+        started_at = state.started_at or now
+        after = started_at - (time_of(part(job, "status").get("startTime")) or now)
+        used_s = (now - started_at).total_seconds()
+        due_s, in_force_s = terms_in_force(
+            limit_s, used_s=used_s, started_after_s=after.total_seconds()
+        )
         metadata["annotations"] = {LIMIT_ANNOTATION: f"{in_force_s:g}"}
         return in_force_s, {"metadata": metadata, "spec": {"activeDeadlineSeconds": due_s}}
 

@@ -183,9 +183,7 @@ def test_the_parquet_export_holds_the_same_rows_with_types_and_adds_up_to_the_jo
     assert list(table.columns) == list(rows[0])
     assert table["BilledCost"].sum() == charged(home)
     assert list(table["x_JournalKey"]) == [row["x_JournalKey"] for row in rows]
-    assert list(table["ChargePeriodEnd"]) == [
-        pd.Timestamp(row["ChargePeriodEnd"]) for row in rows
-    ]
+    assert list(table["ChargePeriodEnd"]) == [pd.Timestamp(row["ChargePeriodEnd"]) for row in rows]
     unknown = [row["ConsumedQuantity"] == "" for row in rows]
     assert any(unknown)
     assert list(table["ConsumedQuantity"].isna()) == unknown

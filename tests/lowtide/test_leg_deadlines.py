@@ -16,6 +16,7 @@ from lowtide.manifest import (
     deadline_s,
     due_deadline_s,
     stop_patch,
+    terms_in_force,
     withdrawn,
 )
 from tests.lowtide.test_manifest import NOW, SPEC, build
@@ -28,6 +29,21 @@ def test_a_deadline_never_gives_the_program_more_than_its_limit(
     due_s = deadline_s(limit_s, started_after_s=after_s)
 
     assert limit_s - 1 < due_s - after_s <= limit_s
+
+
+@given(
+    limit_s=st.floats(0.1, 1e6),
+    used_s=st.floats(0, 1e6),
+    after_s=st.integers(0, 1_000),
+)
+def test_a_new_limit_is_kept_but_for_the_time_that_is_used_already(
+    limit_s: float, used_s: float, after_s: int
+) -> None:
+    due_s, in_force_s = terms_in_force(limit_s, used_s=used_s, started_after_s=after_s)
+
+    ends_at_s = max(used_s, due_s - after_s)  # the cluster ends no leg in the past
+    assert used_s <= in_force_s <= max(limit_s, used_s)
+    assert in_force_s == ends_at_s or due_s == 1  # Kubernetes takes no less than a second
 
 
 def started_job(*, limit_s: float, deadline: int, **notes: str) -> dict[str, Any]:
