@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# Some images switch bytecode caches off; the second test run lives by them.
+export PYTHONDONTWRITEBYTECODE :=
 UV := $(shell command -v uv 2>/dev/null || echo .setup/bin/uv)
 
 .PHONY: help setup run test test-cluster cluster-tools fast check lint types layers bench down cluster cluster-down system-deps lock schemas dashboards
@@ -15,10 +17,11 @@ setup: .venv/.ready ## Make the environment in .venv.
 .setup/bin/uv:
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .setup uv
 
-# uv may be on the PATH already; then there is nothing to bring.
+# uv may be on the PATH already; then there is nothing to bring. Compiled once here, so that no command,
+# worker or test pays for it when it starts.
 .venv/.ready: requirements.lock pyproject.toml | $(filter .setup/%,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
@@ -37,7 +40,7 @@ test-cluster: setup cluster-tools ## Run the tests on a real Kubernetes alone.
 	$(BIN)/pytest -q -m cluster
 
 fast: setup ## Run the tests that need no server and no cluster.
-	HYPOTHESIS_PROFILE=fast $(BIN)/pytest -q -m "not stack and not postgres and not cluster and not slow"
+	HYPOTHESIS_PROFILE=fast $(BIN)/pytest -q --numprocesses 2 --dist worksteal -m "not stack and not postgres and not cluster and not slow"
 
 check: lint types layers test ## Run everything that CI runs.
 

@@ -58,11 +58,22 @@ def accept(
             message=f"it asks for {new.gpus} GPUs at once, and the quota has {gpus}",
             remedy=f"ask for at most {gpus} GPUs, or have the quota raised",
         )
+    late = _first_late(new, accepted, gpus=gpus, now=now)
+    if late is None:
+        return None
+    who, end = late
+    return _late(new, accepted, who=who, end=end, gpus=gpus, now=now)
+
+
+def _first_late(
+    new: DeadlineWork, accepted: Sequence[DeadlineWork], *, gpus: int, now: datetime
+) -> tuple[DeadlineWork, datetime] | None:
+    """Return who would be late, and done when, if the job came; who is late anyway does not count."""
     before = {work.run: end for work, end in _finishes(accepted, gpus=gpus, now=now)}
     for work, end in _finishes((*accepted, new), gpus=gpus, now=now):
         was_late = work.run in before and before[work.run] > work.deadline
         if end > work.deadline and not was_late:
-            return _late(new, accepted, who=work, end=end, gpus=gpus, now=now)
+            return work, end
     return None
 
 
@@ -76,8 +87,6 @@ def _late(
     now: datetime,
 ) -> Refused:
     late = show_duration((end - who.deadline).total_seconds())
-    last = replace(new, deadline=max(work.deadline for work in (*accepted, new)))
-    ends = {work.run: end for work, end in _finishes((*accepted, last), gpus=gpus, now=now)}
     if who.run == new.run:
         earlier = sorted(work.run for work in accepted if work.deadline <= new.deadline)
         behind = f"with run {earlier[0]!r} before it, " if len(earlier) == 1 else ""
@@ -85,7 +94,7 @@ def _late(
         message = f"{behind}it would be {late} late on the quota's {gpus} GPU(s)"
     else:
         message = f"it would make run {who.run!r} {late} late on the quota's {gpus} GPU(s)"
-    fits_at = max(ends[new.run], last.deadline) if who.run != new.run else ends[new.run]
+    fits_at = _fitting(new, accepted, gpus=gpus, now=now)
     return Refused(
         reason=RefusalReason.DEADLINE,
         message=message,
@@ -94,6 +103,22 @@ def _late(
             "quota"
         ),
     )
+
+
+def _fitting(
+    new: DeadlineWork, accepted: Sequence[DeadlineWork], *, gpus: int, now: datetime
+) -> datetime:
+    """Return a deadline that would be accepted: when the job is done behind all others.
+
+    Where that is before the others' last deadline, the job would go before whoever has that one,
+    and may make it late; then only the last deadline itself is safe.
+    """
+    last = replace(new, deadline=max(work.deadline for work in (*accepted, new)))
+    ends = {work.run: end for work, end in _finishes((*accepted, last), gpus=gpus, now=now)}
+    done = replace(new, deadline=ends[new.run])
+    if _first_late(done, accepted, gpus=gpus, now=now) is None:
+        return done.deadline
+    return max(done.deadline, last.deadline)
 
 
 def _finishes(

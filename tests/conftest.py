@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from typing_extensions import override
 from xdist.scheduler import LoadScopeScheduling
 
-from apps import stack as local_stack
-from blocks.ledger import Books
 from blocks.settings import Settings
-from tests.fakes import month
+
+# What takes seconds to import is imported where it is used: those who only hand tests out need none.
 
 # Shared by several suites, and so imported before the second of them could ask for it.
 pytest.register_assert_rewrite("tests.fakes.runner_contract")
 
 hypothesis_settings.register_profile("dev", deadline=None)
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, max_examples=200)
-hypothesis_settings.register_profile("fast", deadline=None, max_examples=10)
+hypothesis_settings.register_profile("fast", deadline=None, max_examples=5)
 hypothesis_settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev")
 )
@@ -44,14 +42,17 @@ SHARING = {"tests/apps", "tests/flows", "tests/cluster"}
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Say which worker of `pytest --numprocesses N` runs what."""
-    return ByWhatTheyShare(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Say which worker of `pytest --numprocesses N` runs what, where `--dist` does not say it."""
+    return ByWhatTheyShare(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")
 def month_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Books with a month of runs in them, to be read and not to be written."""
+    from blocks.ledger import Books
+    from tests.fakes import month
+
     path = tmp_path_factory.mktemp("month") / "ledger.db"
     books = Books(f"sqlite:///{path}")
     books.migrate()
@@ -70,6 +71,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stack(home: Path) -> Iterator[Settings]:
     """One real local stack for the whole test run: Prefect, MLflow, a worker."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from apps import stack as local_stack
+
     settings = Settings(home=home)
     parts = local_stack.up(settings, say=print)
     variables = local_stack.environment(settings, parts)

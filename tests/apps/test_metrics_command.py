@@ -25,6 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_it_says_where_it_listens_serves_the_books_and_ends_when_told_without_a_word(
     home: Path,
 ) -> None:

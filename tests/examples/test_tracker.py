@@ -37,6 +37,7 @@ def test_epochs_arrive_with_their_step_and_all_their_numbers(mlflow: MlflowServe
     assert sender.unsent() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mood", ["hangs", "fails", "babbles"])
 def test_what_was_logged_while_mlflow_was_unwell_arrives_later_in_order(
     mlflow: MlflowServer, mood: Mood
@@ -56,6 +57,7 @@ def test_what_was_logged_while_mlflow_was_unwell_arrives_later_in_order(
     assert logged_s < 0.1
 
 
+@pytest.mark.slow
 def test_what_was_logged_while_nobody_listened_arrives_later_in_order(
     mlflow: MlflowServer,
 ) -> None:

@@ -114,6 +114,7 @@ def most_ever_held_usd(world: World) -> Decimal:
     return most
 
 
+@pytest.mark.slow
 def test_without_halving_every_configuration_is_trained_to_its_end(world: World) -> None:
     results = swept(world, asked(4))
 
@@ -123,6 +124,7 @@ def test_without_halving_every_configuration_is_trained_to_its_end(world: World)
     assert world.ledger.check() == ()
 
 
+@pytest.mark.slow
 def test_thirty_configurations_on_money_for_twelve_cost_less_than_half_and_find_the_best(
     world: World,
 ) -> None:
@@ -146,6 +148,7 @@ def note(world: World, run: str) -> str:
     return str(asked_to_stop.body["reason"])
 
 
+@pytest.mark.slow
 def test_money_that_is_given_back_is_used_by_the_next(world: World) -> None:
     # A trial's upper forecast is a half more than what it will cost: two are held for at once.
     ask = asked(3, max_usd="0.16", max_parallel=3)
@@ -156,6 +159,7 @@ def test_money_that_is_given_back_is_used_by_the_next(world: World) -> None:
     assert most_ever_held_usd(world) <= ask.max_usd
 
 
+@pytest.mark.slow
 def test_what_the_money_does_not_reach_is_refused_and_says_so(world: World) -> None:
     results = swept(world, asked(6, max_usd="0.12", max_parallel=1))
 
@@ -168,6 +172,7 @@ def test_what_the_money_does_not_reach_is_refused_and_says_so(world: World) -> N
     assert world.ledger.legs(refused.run) == ()
 
 
+@pytest.mark.slow
 def test_as_a_whole_nothing_starts_where_the_money_of_all_is_not_there(
     world: World, runner: FakeRunner
 ) -> None:
@@ -183,6 +188,7 @@ def test_as_a_whole_nothing_starts_where_the_money_of_all_is_not_there(
     assert [row.state for row in world.ledger.runs(unfinished=True)] == []
 
 
+@pytest.mark.slow
 def test_as_a_whole_everything_is_held_before_the_first_starts(world: World) -> None:
     results = swept(world, asked(3, gate="whole", max_parallel=1))
 
@@ -192,6 +198,7 @@ def test_as_a_whole_everything_is_held_before_the_first_starts(world: World) -> 
     assert kinds[:3] == [LineKind.HOLD] * 3
 
 
+@pytest.mark.slow
 def test_the_urgent_start_first_and_then_those_of_which_most_is_expected(
     world: World, runner: FakeRunner
 ) -> None:
@@ -210,6 +217,7 @@ def test_the_urgent_start_first_and_then_those_of_which_most_is_expected(
     assert order == [run_id(f"{KEY}/{index}") for index in (3, 1, 0, 2)]
 
 
+@pytest.mark.slow
 def test_the_same_key_again_finds_its_trials_and_does_nothing_twice(
     world: World, runner: FakeRunner
 ) -> None:
@@ -221,6 +229,7 @@ def test_the_same_key_again_finds_its_trials_and_does_nothing_twice(
     assert len(runner.started) == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_that_dies_between_two_trials_goes_on_with_the_others(
     world: World, runner: FakeRunner
 ) -> None:
@@ -273,6 +282,7 @@ def test_of_two_sweeps_of_one_key_the_second_touches_nothing(world: World) -> No
     assert len(world.ledger.runs()) == 1
 
 
+@pytest.mark.slow
 def test_the_comparison_names_the_best_and_what_all_cost(world: World) -> None:
     ask = asked(3)
     results = swept(world, ask)

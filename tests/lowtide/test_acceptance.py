@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from lowtide.acceptance import DeadlineWork, accept
 from lowtide.verdict import RefusalReason
@@ -56,6 +56,9 @@ hours = st.integers(1, 12)
     others=st.lists(st.tuples(hours, st.integers(1, 48), st.integers(1, 3)), max_size=6),
     new=st.tuples(hours, st.integers(1, 48), st.integers(1, 3)),
     gpus=st.integers(3, 6),
+)
+@example(  # done behind all others at 16:00, and then r4, due at 17:00, would be behind it
+    others=[(1, 1, 1), (1, 1, 1), (1, 1, 1), (2, 1, 1), (2, 5, 1)], new=(1, 1, 3), gpus=3
 )
 def test_the_deadline_that_is_offered_would_have_been_accepted(
     others: list[tuple[int, int, int]], new: tuple[int, int, int], gpus: int

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from lowtide.check import Check, Option, check_training_budget
 from lowtide.errors import BadInputError
@@ -16,6 +16,7 @@ from lowtide.job import TrainingJob, parse_job
 from lowtide.legs import Capacity
 from lowtide.prices import PriceBook, parse_book
 from lowtide.verdict import RefusalReason, Refused
+from tests.effort import at_most
 from tests.lowtide.books import book
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -283,7 +284,7 @@ def by_hand(kind: str, epochs: int) -> Decimal:
     return rates[kind]() * epochs
 
 
-@settings(max_examples=30)
+@at_most(30)
 @given(epochs=st.integers(1, 60), budget=st.decimals("0.05", "20", places=2))
 def test_options_are_priced_and_judged_right_whatever_is_asked(
     epochs: int, budget: Decimal

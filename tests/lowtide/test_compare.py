@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from lowtide.compare import Comparison, compare_configs
 from lowtide.configs import CONFIGS_MAX, configs_schema, parse_configs
@@ -12,6 +12,7 @@ from lowtide.errors import BadInputError
 from lowtide.forecast import PastRun
 from lowtide.job import TrainingJob, parse_job
 from lowtide.verdict import Refused
+from tests.effort import at_most
 from tests.lowtide.books import book
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -180,7 +181,7 @@ def test_the_document_has_the_contracts_keys_and_is_json() -> None:
     assert document["configs"][1]["reason"]
 
 
-@settings(max_examples=50)
+@at_most(50)
 @given(
     configs=st.lists(
         st.fixed_dictionaries(

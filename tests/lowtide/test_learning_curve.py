@@ -1,7 +1,8 @@
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from lowtide.learning_curve import VALUES_MIN, forecast_best
+from tests.effort import at_most
 
 
 def curve(epochs: int, *, end: float = 0.9, drop: float = 0.6) -> list[float]:
@@ -67,7 +68,7 @@ def test_a_metric_that_does_not_move_stays() -> None:
     assert found.p10 == found.p90 == 0.5
 
 
-@settings(max_examples=40)
+@at_most(40)
 @given(
     values=st.lists(st.one_of(st.none(), st.floats(-10, 10)), min_size=4, max_size=20),
     more=st.integers(0, 80),

@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import product
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from lowtide.planning import Offer, cheapest_schedule, cheapest_start
+from tests.effort import at_most
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 HOUR_S = 3600.0
@@ -49,7 +50,7 @@ def brute_force(tables: list[list[int]], *, work: int, restart: int) -> Fraction
 rates = st.lists(st.integers(1, 30), min_size=6, max_size=6)
 
 
-@settings(max_examples=25)
+@at_most(25)
 @given(
     tables=st.lists(rates, min_size=1, max_size=2),
     work=st.integers(1, 4),

@@ -185,6 +185,7 @@ def job(policy: str, *, hours: float, **changes: object) -> TrainingJob:
     return digits(epochs=8, expected_epoch_s=15, policy=policy, deadline=deadline, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["greedy", "uniform-progress"])
 def test_a_run_is_preempted_twice_resumes_in_time_and_costs_less_than_on_demand(
     policy: str, tmp_path: Path
@@ -211,6 +212,7 @@ def test_a_run_is_preempted_twice_resumes_in_time_and_costs_less_than_on_demand(
         assert (again.action.value, again.reason) == (decision["decision"], decision["reason"])
 
 
+@pytest.mark.slow
 def test_spot_that_never_comes_leaves_on_demand_in_time(tmp_path: Path) -> None:
     world, owned, _ = rig(tmp_path, job("greedy", hours=0.2), 0)
 
@@ -240,6 +242,7 @@ def test_a_deadline_that_cannot_be_kept_is_refused_before_anything_is_held(
     assert world.ledger.holds(RUN) == ()
 
 
+@pytest.mark.slow
 def test_the_program_is_told_to_save_as_often_as_its_saves_and_spots_life_ask_for(
     tmp_path: Path,
 ) -> None:

@@ -113,7 +113,10 @@ def test_a_server_s_own_fault_is_tried_again_a_few_times_with_growing_waits(
 
     server.api(clock=clock).get(PATH)
 
-    assert clock.pauses_s == sorted(clock.pauses_s)
+    growing_s = Patience().delays_s
+    assert list(growing_s) == sorted(growing_s)
+    for delay_s, paused_s in zip(growing_s, clock.pauses_s, strict=True):
+        assert 0.5 * delay_s <= paused_s <= 1.5 * delay_s
     assert server.state.requests == ["get"] * 4
 
 

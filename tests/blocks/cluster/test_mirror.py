@@ -142,6 +142,7 @@ def test_a_silent_watch_is_replaced_by_one_that_speaks(
     until(lambda: names(mirror) == {"unheard"})
 
 
+@pytest.mark.slow
 def test_a_list_is_made_anew_after_a_while_in_any_case(
     server: Server, mirrors: Callable[..., Mirror]
 ) -> None:
@@ -234,6 +235,7 @@ def test_one_reads_one_s_own_writes_and_an_older_event_does_not_undo_them(
     assert {d["metadata"]["name"]: d.get("phase") for d in mirror.all()}["a"] == "Running"
 
 
+@pytest.mark.slow
 def test_a_list_that_was_made_before_a_write_does_not_undo_it(
     server: Server, mirrors: Callable[..., Mirror]
 ) -> None:

@@ -34,6 +34,7 @@ from tests.blocks.ledger.acts import (
     top_up,
     usd,
 )
+from tests.effort import at_most
 
 T = TypeVar("T")
 TEAM = {"name": "team", "limit_usd": 10}
@@ -201,9 +202,7 @@ def test_a_running_job_cannot_go_on_past_the_limit(books: Books) -> None:
     assert isinstance(hold(books, "r-2", "0.01"), Refused)
 
 
-@settings(
-    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(at_most(20), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(amounts=st.lists(st.decimals(0, 1000, places=6), min_size=1, max_size=10))
 def test_sums_are_exact(books: Books, amounts: list[Decimal]) -> None:
     """breeze PR#5555: float4 money loses cents."""

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from blocks.local.cluster import LocalCluster
 from lowtide.backtest import Values
 from lowtide.job import Where
@@ -31,6 +33,7 @@ def rig_playing(*there: int, home: Path) -> LocalRig:
     return rig
 
 
+@pytest.mark.slow
 def test_a_leg_on_spot_is_preempted_when_the_recording_takes_its_capacity_away(
     tmp_path: Path,
 ) -> None:
@@ -43,6 +46,7 @@ def test_a_leg_on_spot_is_preempted_when_the_recording_takes_its_capacity_away(
     assert ended.measured
 
 
+@pytest.mark.slow
 def test_a_leg_on_demand_does_not_heed_the_recording(tmp_path: Path) -> None:
     rig = rig_playing(1, *[0] * 1000, home=tmp_path)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from lowtide.forecast import Range
 from lowtide.job import CapacityAsk
@@ -14,6 +14,7 @@ from lowtide.legs import Capacity
 from lowtide.plan import Kind, Plan, PlanAsk, Spot, make_plan
 from lowtide.planning import Offer, cheapest_schedule
 from lowtide.verdict import RefusalReason
+from tests.effort import at_most
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR_S = 3600.0
@@ -137,7 +138,7 @@ prices = st.lists(st.integers(1, 60), min_size=HOURS, max_size=HOURS)
 work_h = st.integers(1, 12)
 
 
-@settings(max_examples=20)
+@at_most(20)
 @given(cents=prices, work=work_h)
 def test_the_best_option_never_costs_more_than_running_now(cents: list[int], work: int) -> None:
     plan = make_plan(
@@ -164,7 +165,7 @@ def least(offers: list[Offer], *, work: int, hours: int) -> Fraction:
     return found.usd
 
 
-@settings(max_examples=20)
+@at_most(20)
 @given(
     cents=prices,
     other=prices,

@@ -29,6 +29,7 @@ CHANGES: dict[str, list[Any]] = {
 PRICES = [0.3, 0.6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CHANGES, "spot_usd_per_h"])
 def test_what_another_run_asked_before_is_never_the_answer(name: str) -> None:
     """Two runs that differ in one thing alone, each asked after the other."""

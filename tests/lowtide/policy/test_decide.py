@@ -13,6 +13,7 @@ from lowtide.decision import Action
 from lowtide.job import CapacityAsk, PolicyName
 from lowtide.legs import Capacity
 from lowtide.policy import Observation, Sightings, Tariff, decide, read_observation
+from tests.effort import at_most
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR_S = 3600.0
@@ -47,8 +48,9 @@ def seen_at(hours: float = 0.0, **changes: object) -> Observation:
     return replace(plain, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", PROMISING)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(at_most(40), suppress_health_check=[HealthCheck.too_slow])
 @given(
     available=st.lists(st.booleans(), min_size=TICKS, max_size=TICKS),
     spot_cents=st.lists(st.integers(5, 150), min_size=TICKS, max_size=TICKS),

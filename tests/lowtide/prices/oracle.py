@@ -3,7 +3,7 @@
 Nothing of `lowtide.prices` but its records is used here. It is slow and can't be wrong in the same way.
 """
 
-from collections.abc import Iterator
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from lowtide.prices import Demand, Flavor, Multipliers, PriceBook, Rates, Sheet, Window
 
-MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # Two hours at Troll, half an hour on Lord Howe, Ramadan in Casablanca, quarter hours in Chatham and
@@ -93,32 +93,35 @@ def walked_usd(
     sheet: Sheet, *, start: datetime, end: datetime, step: timedelta, gpu_usd_per_h: Decimal
 ) -> Fraction:
     """Sum step after step; exact where no edge falls into a step."""
-    factors = Fraction(0)
+    microseconds: Counter[Decimal] = Counter()
     moment = start.astimezone(UTC)
     while moment < end:
         until = min(moment + step, end)
-        factors += Fraction(window_at(sheet, moment).multiplier) * (
-            (until - moment) // MICROSECOND
-        )
+        microseconds[window_at(sheet, moment).multiplier] += (until - moment) // MICROSECOND
         moment = until
+    factors = sum(
+        (Fraction(multiplier) * count for multiplier, count in microseconds.items()), Fraction(0)
+    )
     return Fraction(gpu_usd_per_h) * factors / 3_600_000_000
 
 
 @cache
 def clock_changes(zone: str) -> tuple[datetime, ...]:
-    """All moments of 2026 to 2030 at which clocks of the zone change, found by asking each minute."""
+    """All moments of 2026 to 2030 at which clocks of the zone change, found by asking each day.
+
+    A day in which they change is asked minute by minute; that they change twice in a day, and back,
+    happens nowhere.
+    """
     tz = ZoneInfo(zone)
-    hours = _moments(datetime(2026, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC))
+
+    def offset(moment: datetime) -> timedelta | None:
+        return moment.astimezone(tz).utcoffset()
+
     found: list[datetime] = []
-    for hour in hours:
-        if hour.astimezone(tz).utcoffset() != (hour + 60 * MINUTE).astimezone(tz).utcoffset():
-            before = hour.astimezone(tz).utcoffset()
-            minutes = (hour + n * MINUTE for n in range(61))
-            found.append(next(m for m in minutes if m.astimezone(tz).utcoffset() != before))
+    day, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+    while day < end:
+        if offset(day) != offset(day + DAY):
+            minutes = (day + n * MINUTE for n in range(1, 24 * 60 + 1))
+            found.append(next(moment for moment in minutes if offset(moment) != offset(day)))
+        day += DAY
     return tuple(found)
-
-
-def _moments(start: datetime, end: datetime) -> Iterator[datetime]:
-    while start < end:
-        yield start
-        start += 60 * MINUTE

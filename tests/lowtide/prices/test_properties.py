@@ -121,6 +121,7 @@ def test_the_zones_changed_their_clocks_often_enough_to_show_something() -> None
     assert changes["UTC"] == 0
 
 
+@pytest.mark.slow
 @given(tariff=tariffs(), change=SOME_CHANGE, offset=AROUND, seconds=st.integers(0, 7200))
 def test_any_tariff_near_a_clock_change_is_the_sum_of_its_seconds(
     tariff: tuple[Window, ...],
@@ -216,6 +217,7 @@ def test_what_a_time_costs_lasts_for_it(
     assert price(book, ONE_T4, start=start, end=start + lasting) == usd or lasting == length
 
 
+@pytest.mark.slow
 @given(book=books(), start=ANY_MOMENT, length=st.timedeltas(timedelta(), 400 * DAY))
 def test_a_pinned_book_bills_every_moment_by_its_one_version(
     book: PriceBook, start: datetime, length: timedelta

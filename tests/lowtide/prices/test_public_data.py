@@ -165,6 +165,7 @@ def rate_of(tariff: dict[str, list[list[dict[str, float]]]], period: int) -> Dec
     return Decimal(str(tier["rate"])) + Decimal(str(tier.get("adj", 0)))
 
 
+@pytest.mark.slow
 def test_a_real_time_of_use_tariff_is_the_sum_of_its_hours_over_months_and_weekends() -> None:
     path = data_file("openei_*_tariffs", "virginia.json")
     tariff = json.loads(path.read_text(encoding="utf-8"))["items"][0]

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from lowtide.advice import AdviceKind
 from lowtide.errors import BadInputError
@@ -13,6 +13,7 @@ from lowtide.prices import PriceUnknownError
 from lowtide.progress import Fault
 from lowtide.recommend import Signals, Usage
 from lowtide.steps import Outcome
+from tests.effort import at_most
 from tests.lowtide.books import book
 from tests.lowtide.recommend.records import advice, flat_from, found, job, record
 
@@ -182,7 +183,7 @@ def test_the_document_has_the_contracts_keys_and_is_json() -> None:
         assert set(contract.split()) == set(item)
 
 
-@settings(max_examples=60)
+@at_most(60)
 @given(
     epochs=st.integers(1, 40),
     epoch_s=st.floats(1, 4000),
