@@ -19,11 +19,9 @@ from typing import Any
 
 from infra.testcluster import machine
 from infra.testcluster.build import (
-    ALL_SETS,
     KWOK,
     TOOL_SETS,
     CannotBuildError,
-    build,
     cache_folder,
 )
 from infra.testcluster.keeper import START_S_MAX, CannotStartError
@@ -136,17 +134,12 @@ def status(name: str = DEFAULT_NAME) -> Cluster | None:
     )
 
 
-def build_all() -> None:
-    """Build every program that is not built yet; minutes the first time, nothing afterwards."""
-    for tools in ALL_SETS:
-        build(tools)
-
-
 def _prepare(name: str, **request: object) -> None:
     needed = (*TOOL_SETS, KWOK) if request["kwok"] else TOOL_SETS
     missing = [tools.name for tools in needed if not tools.is_built]
     if missing:
-        msg = f"{', '.join(missing)}: not built; run `python -m infra.testcluster build`"
+        also = " --kwok" if request["kwok"] else ""
+        msg = f"{', '.join(missing)}: not built; run `python -m infra.testcluster build{also}`"
         raise CannotBuildError(msg)
     _sweep_dead()
     folder = _folder(name)
