@@ -1,6 +1,8 @@
 """The gate: money is set aside before anything is planned, or the run is refused."""
 
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from blocks.ledger import Hold
@@ -156,16 +158,62 @@ def fund_leg(world: World, owned: Owned, hold: Hold, *, number: int) -> Hold:
         total_usd = min(total_usd, job.budget.max_usd)
     if total_usd <= hold.amount_usd:
         return hold
-    verdict = world.ledger.top_up(
-        key=f"{owned.run}/leg-{number}/fund-{total_usd}",
-        run=owned.run,
-        amount_usd=total_usd - hold.amount_usd,
+    verdict = hold_more(
+        world,
+        owned,
+        hold,
+        to_usd=total_usd,
+        key=f"leg-{number}/fund",
         expires_at=now + START_WITHIN + duration + HOLD_SLACK,
         actor=ACTOR,
         reason=f"what is left, for leg {number}",
-        now=now,
     )
     if isinstance(verdict, Refused):
         log.warn(f"no more money for leg {number}: {verdict.message}")
         return hold
     return verdict
+
+
+def hold_more(
+    world: World,
+    owned: Owned,
+    hold: Hold,
+    *,
+    to_usd: Decimal,
+    key: str,
+    expires_at: datetime,
+    actor: str,
+    reason: str,
+) -> Hold | Refused:
+    """Raise a run's hold, as far as what it shares with other runs allows, or say what is short.
+
+    Args:
+        world: The outside world.
+        owned: The run.
+        hold: Its open hold.
+        to_usd: What it is to hold in all, charged or not.
+        key: What the money is for; with the sum it keeps a repeat from taking it twice.
+        expires_at: Until when it is held.
+        actor: Who does it, for the journal.
+        reason: Why, for the journal.
+    """
+    with nullcontext() if owned.shared is None else owned.shared.left() as left_usd:
+        if owned.shared is not None and left_usd is not None:
+            missing_usd = to_usd - hold.amount_usd
+            if left_usd <= 0:
+                return Refused(
+                    reason=RefusalReason.JOB_LIMIT,
+                    gap_usd=missing_usd,
+                    message=f"{owned.shared.whose} money is all used or held",
+                    remedy="give it more money, or fewer runs at once",
+                )
+            to_usd = hold.amount_usd + min(missing_usd, left_usd)
+        return world.ledger.top_up(
+            key=f"{owned.run}/{key}-to-{to_usd}",
+            run=owned.run,
+            amount_usd=to_usd - hold.amount_usd,
+            expires_at=expires_at,
+            actor=actor,
+            reason=reason,
+            now=world.now(),
+        )

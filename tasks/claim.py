@@ -14,15 +14,24 @@ from lowtide.ask import TrainAsk
 from lowtide.events import EventKind
 from lowtide.identity import run_id
 from lowtide.job import TrainingJob, parse_job
+from tasks.shared_sum import SharedSum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
-    """A run that this flow owns, as long as it renews the lease."""
+    """A run that this flow owns, as long as it renews the lease.
+
+    Attributes:
+        run: Its id.
+        job: What it trains, with what a person let it cost.
+        lease: Says who owns it.
+        shared: The money that it shares with other runs of this flow; None: it shares none.
+    """
 
     run: str
     job: TrainingJob
     lease: Lease
+    shared: SharedSum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

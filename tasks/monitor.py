@@ -24,7 +24,7 @@ from lowtide.words import show_duration
 from tasks import log, show
 from tasks.announce import announce_thresholds
 from tasks.bill import Bill
-from tasks.budget import HOLD_SLACK
+from tasks.budget import HOLD_SLACK, hold_more
 from tasks.claim import Owned
 from tasks.decide import Mind
 from tasks.early_stop import stop_when_enough
@@ -282,15 +282,15 @@ class _Purse:
 
     def top_up(self, *, to_usd: Decimal, now: datetime) -> Refused | None:
         """Hold more, then raise the limit; or say why there is no more."""
-        run = self.owned.run
-        verdict = self.world.ledger.top_up(
-            key=f"{run}/leg-{self.row.leg}/top-up-to-{to_usd}",
-            run=run,
-            amount_usd=to_usd - self.hold.amount_usd,
+        verdict = hold_more(
+            self.world,
+            self.owned,
+            self.hold,
+            to_usd=to_usd,
+            key=f"leg-{self.row.leg}/top-up",
             expires_at=self._expires_at(now),
             actor=ACTOR,
             reason="the forecast rose",
-            now=now,
         )
         if isinstance(verdict, Refused):
             return verdict

@@ -1,8 +1,8 @@
 """Runs the trials of a sweep side by side, on one purse, and shows how they stand.
 
-Money is handed out in one place, the thread that starts the trials. A trial may cost at most what
-is held for it, and is held for only out of what the others have neither used nor hold, so all
-together never cost more than the sweep may. What a trial gives back, the next one uses.
+A trial may cost at most what is held for it, and is held for, at its start or later, only out of
+what the others have neither used nor hold; one at a time takes of that. So all together never cost
+more than the sweep may. What a trial gives back, the others use.
 """
 
 from collections import deque
@@ -38,6 +38,7 @@ from tasks import log, show
 from tasks.claim import Attached, Owned, claim
 from tasks.effect import effect
 from tasks.look import leg_starts
+from tasks.shared_sum import SharedSum
 from tasks.trial import TrialRun, capped, held_usd, hold, refuse, result_of
 
 _TURN_S = 1.0
@@ -94,7 +95,11 @@ class _Sweep:
     judged: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     renewed_at: datetime | None = None
     lock: Lock = field(default_factory=Lock)
+    money: SharedSum = field(init=False)
     leave: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.money = SharedSum(whose="the sweep's", left_usd=self._left_usd)
 
     @property
     def id(self) -> str:
@@ -151,22 +156,24 @@ class _Sweep:
             self.results[index] = replace(self._result(index), message=message)
             self.spent_usd[index] = held_usd(self.world, owned.run)
             return None
-        taken_usd = held_usd(self.world, owned.run)
-        if taken_usd == 0:
-            refused = hold(self.world, capped(owned, cap_usd=self._left_usd()))
+        if held_usd(self.world, owned.run) == 0:
+            refused = self._hold(owned)
             if refused is not None and not last_chance:
                 return "later"
             if refused is not None:
                 refuse(self.world, capped(owned, cap_usd=self._left_usd()))
                 self._close_books(index)
                 return None
-            taken_usd = held_usd(self.world, owned.run)
         return TrialRun(
             world=self.world,
-            owned=capped(owned, cap_usd=taken_usd),
+            owned=replace(capped(owned, cap_usd=self.ask.max_usd), shared=self.money),
             is_hopeless=partial(self._is_hopeless, index),
             leave=self.leave,
         )
+
+    def _hold(self, owned: Owned) -> Refused | None:
+        with self.money.left() as left_usd:
+            return hold(self.world, capped(owned, cap_usd=left_usd))
 
     def _hold_all(self, waiting: Sequence[int]) -> Refused | None:
         """Hold every trial's money, or none."""
@@ -174,7 +181,7 @@ class _Sweep:
             owned = self._claim(index)
             if isinstance(owned, Attached) or held_usd(self.world, owned.run) > 0:
                 continue
-            refused = hold(self.world, capped(owned, cap_usd=self._left_usd()))
+            refused = self._hold(owned)
             if refused is not None:
                 self._give_all_back(waiting, refused)
                 return _of_the_whole(refused, self.ask, at=index)
@@ -213,9 +220,10 @@ class _Sweep:
 
     def _left_usd(self) -> Decimal:
         """Return what no trial has used and none holds; read anew, for holds shrink."""
-        live = [owned.run for at, owned in self.owned.items() if at not in self.spent_usd]
+        owned = tuple(self.owned.items())  # the trials' threads ask too, while others come and go
+        live = [one.run for at, one in owned if at not in self.spent_usd]
         held = self.world.ledger.taken_usd(live).values()
-        used_usd = sum(self.spent_usd.values(), ZERO_USD) + sum(held, ZERO_USD)
+        used_usd = sum(tuple(self.spent_usd.values()), ZERO_USD) + sum(held, ZERO_USD)
         return max(self.ask.max_usd - used_usd, ZERO_USD)
 
     def _end(self, index: int, future: Future[None]) -> None:

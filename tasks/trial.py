@@ -69,7 +69,7 @@ class TrialRun:
 
     Attributes:
         world: The outside world.
-        owned: The run, capped at what is held for it.
+        owned: The run, its money that of the whole sweep.
         is_hopeless: Asked after each epoch whether the trial need not go on.
         leave: Set when the sweep's process ends: the trial is left to whoever comes next.
         progress: Its epochs when they were last to be had.

@@ -121,6 +121,8 @@ def _limit(world: World, owned: Owned, *, hold: Hold, now: datetime) -> tuple[De
     ]
     if budget.max_usd is not None:
         limits.append((budget.max_usd, "the job's budget.max_usd"))
+    if owned.shared is not None:
+        limits.append((hold.amount_usd + owned.shared.left_usd(), f"{owned.shared.whose} money"))
     return min(limits, default=(hold.amount_usd, "its hold"))
 
 

@@ -160,6 +160,37 @@ def test_money_that_is_given_back_is_used_by_the_next(world: World) -> None:
 
 
 @pytest.mark.slow
+def test_a_trial_that_turns_out_dearer_takes_of_what_nobody_else_has(
+    world: World, runner: FakeRunner
+) -> None:
+    runner.scripted(Script(epoch_s=(120.0,)))  # and a minute was said
+
+    results = swept(world, asked(2, max_usd="0.5", max_parallel=2))
+
+    assert [result.state for result in results] == ["completed"] * 2
+    assert sum(result.charged_usd for result in results) == 4 * FULL_USD
+
+
+@pytest.mark.slow
+def test_money_that_one_gave_back_and_another_took_is_not_taken_twice(
+    world: World, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first epochs promise a short training, so much is given back, and the next one starts on
+    # it at once. Then they get long, and there is not enough for two.
+    monkeypatch.setattr("tasks.sweep._TURN_S", 0.005)
+    runner.scripted(Script(epoch_s=(*[20.0] * 6, 300.0)))
+    ask = asked(2, max_usd="0.08", max_parallel=2)
+
+    results = swept(world, ask)
+
+    assert most_ever_held_usd(world) <= ask.max_usd
+    assert charged_usd(world) <= ask.max_usd
+    assert all(result.epochs_done >= 6 for result in results)
+    assert "over-limit" in {result.state for result in results}
+    assert world.ledger.check() == ()
+
+
+@pytest.mark.slow
 def test_what_the_money_does_not_reach_is_refused_and_says_so(world: World) -> None:
     results = swept(world, asked(6, max_usd="0.12", max_parallel=1))
 
