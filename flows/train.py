@@ -33,6 +33,7 @@ from tasks.recommend import recommend
 from tasks.report import report
 from tasks.settle import settle_costs
 from tasks.submit import submit_job
+from tasks.trial import left_alone
 from tasks.unwatched import stop_and_settle
 
 
@@ -72,7 +73,7 @@ def train(ask: TrainAsk, world: World | None = None) -> State[Any]:
             message = f"run {claimed.run} is owned by {claimed.owner}; nothing was touched"
             return Completed(name="Attached", message=message, data=claimed.run)
         try:
-            return _drive(opened, claimed)
+            return _drive(opened, left_alone(opened, claimed))
         finally:
             opened.ledger.drop_lease(claimed.lease, now=opened.now())
 

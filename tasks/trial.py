@@ -18,7 +18,7 @@ from lowtide.legs import Capacity
 from lowtide.money import ZERO_USD
 from lowtide.progress import Progress
 from lowtide.steps import Step, next_step
-from lowtide.sweep import TrialResult
+from lowtide.sweep import SWEEP_TAG, TrialResult
 from lowtide.verdict import Refused
 from tasks.budget import check_budget, hold_money
 from tasks.claim import Owned
@@ -45,6 +45,17 @@ def capped(owned: Owned, *, cap_usd: Decimal) -> Owned:
 def held_usd(world: World, run: str) -> Decimal:
     """Return what a run has taken out of the sweep's money: charged, or still held."""
     return world.ledger.taken_usd([run]).get(run, ZERO_USD)
+
+
+def left_alone(world: World, owned: Owned) -> Owned:
+    """Return a run as it may go on without its sweep: with what it has, for who else has how much?
+
+    A run that is no trial, or has no money yet, is returned as it is.
+    """
+    has_usd = held_usd(world, owned.run)
+    if SWEEP_TAG not in owned.job.tags or has_usd == 0:
+        return owned
+    return capped(owned, cap_usd=has_usd)
 
 
 def refuse(world: World, owned: Owned) -> None:

@@ -1,6 +1,7 @@
 """Sweeps on a clock that is moved: the money, the order, the hopeless, the killed and the refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,18 +10,21 @@ import pytest
 from pydantic import PrivateAttr
 from typing_extensions import override
 
-from blocks.ledger import Books
+from blocks.ledger import Books, Hold
 from blocks.prices import Prices
 from blocks.world import World
+from lowtide.ask import TrainAsk
 from lowtide.identity import run_id
 from lowtide.ledger.budgets import parse_budgets
 from lowtide.ledger.records import LineKind, RunState
 from lowtide.legs import LegEnd
 from lowtide.sweep import Halving, SweepAsk, TrialResult
 from lowtide.verdict import Refused
-from tasks.claim import Attached
+from tasks.budget import hold_money
+from tasks.claim import Attached, Owned, claim
 from tasks.compare_trials import compare_trials
 from tasks.sweep import run_trials, sweep_id
+from tasks.trial import left_alone
 from tests.blocks.local.rigs import NOON, HandClock
 from tests.fakes.events import NotedEvents
 from tests.fakes.runner import FakeRunner, Script
@@ -188,6 +192,24 @@ def test_money_that_one_gave_back_and_another_took_is_not_taken_twice(
     assert all(result.epochs_done >= 6 for result in results)
     assert "over-limit" in {result.state for result in results}
     assert world.ledger.check() == ()
+
+
+def test_a_trial_whose_sweep_is_gone_goes_on_with_what_it_has_and_no_more(world: World) -> None:
+    ask = asked(1)
+    job = ask.configs[0].of(ask.job, sweep=sweep_id(KEY))
+    owned = claim(
+        world, TrainAsk(job=job, key=f"{KEY}/0"), fallback_key=KEY, flow_run="an-adopter"
+    )
+    assert isinstance(owned, Owned)
+    assert left_alone(world, owned) == owned  # nobody has held anything for it yet
+
+    held = hold_money(world, owned)
+    alone = left_alone(world, owned)
+
+    assert isinstance(held, Hold)
+    assert alone.job.budget.max_usd == held.amount_usd
+    free = replace(owned, job=ask.job)
+    assert left_alone(world, free) == free
 
 
 @pytest.mark.slow
