@@ -1,6 +1,5 @@
 """The gate: money is set aside before anything is planned, or the run is refused."""
 
-from contextlib import nullcontext
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -192,28 +191,35 @@ def hold_more(
         owned: The run.
         hold: Its open hold.
         to_usd: What it is to hold in all, charged or not.
-        key: What the money is for; with the sum it keeps a repeat from taking it twice.
+        key: What the money is for.
         expires_at: Until when it is held.
         actor: Who does it, for the journal.
         reason: Why, for the journal.
     """
-    with nullcontext() if owned.shared is None else owned.shared.left() as left_usd:
-        if owned.shared is not None and left_usd is not None:
-            missing_usd = to_usd - hold.amount_usd
-            if left_usd <= 0:
-                return Refused(
-                    reason=RefusalReason.JOB_LIMIT,
-                    gap_usd=missing_usd,
-                    message=f"{owned.shared.whose} money is all used or held",
-                    remedy="give it more money, or fewer runs at once",
-                )
-            to_usd = hold.amount_usd + min(missing_usd, left_usd)
+    now = world.now()
+
+    def take(total_usd: Decimal) -> Hold | Refused:
+        # A hold may rise to the same sum again after it fell. What it is now says what is missing,
+        # not the key: who dies here finds the risen hold, and takes nothing twice.
         return world.ledger.top_up(
-            key=f"{owned.run}/{key}-to-{to_usd}",
+            key=f"{owned.run}/{key}-to-{total_usd}-at-{now.isoformat()}",
             run=owned.run,
-            amount_usd=to_usd - hold.amount_usd,
+            amount_usd=total_usd - hold.amount_usd,
             expires_at=expires_at,
             actor=actor,
             reason=reason,
-            now=world.now(),
+            now=now,
         )
+
+    if owned.shared is None:
+        return take(to_usd)
+    more_usd = to_usd - hold.amount_usd
+    with owned.shared.left() as left_usd:
+        if left_usd > 0:
+            return take(hold.amount_usd + min(more_usd, left_usd))
+    return Refused(
+        reason=RefusalReason.JOB_LIMIT,
+        gap_usd=more_usd,
+        message=f"{owned.shared.whose} money is all used or held",
+        remedy="give it more money, or fewer runs at once",
+    )

@@ -306,7 +306,7 @@ class _Purse:
             return
         run = self.owned.run
         self.world.ledger.shrink(
-            key=f"{run}/leg-{self.row.leg}/shrink-to-{enough_usd}-from-{self.hold.amount_usd}",
+            key=f"{run}/leg-{self.row.leg}/shrink-to-{enough_usd}-at-{now.isoformat()}",
             run=run,
             to_usd=enough_usd,
             expires_at=self._expires_at(now),

@@ -176,6 +176,30 @@ def test_a_trial_that_turns_out_dearer_takes_of_what_nobody_else_has(
 
 
 @pytest.mark.slow
+def test_a_hold_rises_to_the_job_s_limit_again_after_it_fell(
+    world: World, runner: FakeRunner
+) -> None:
+    runner.scripted(
+        Script(epoch_s=(*[20.0] * 4, *[60.0] * 6, *[20.0] * 8, *[60.0] * 6, *[20.0] * 8, 60.0))
+    )
+    job = digits(
+        epochs=40,
+        expected_epoch_s=20,
+        checkpoint={"grace_s": 5},
+        budget={"name": "research/vision", "max_usd": "0.12"},
+    )
+
+    [result] = swept(world, asked(1, job=job))
+
+    lines = world.ledger.journal(limit=1_000)
+    rises = [line for line in lines if line.kind is LineKind.TOP_UP]
+    assert len(rises) >= 2
+    assert any(line.kind is LineKind.SHRINK for line in lines)
+    assert most_ever_held_usd(world) == Decimal("0.12")
+    assert result.state in {"completed", "over-limit"}
+
+
+@pytest.mark.slow
 def test_money_that_one_gave_back_and_another_took_is_not_taken_twice(
     world: World, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
