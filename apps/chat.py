@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -212,15 +211,14 @@ def _not_understood(line: str) -> str:
 
 
 def _ask(question: str) -> bool:
-    # The agent's loop keeps Ctrl-C for itself; here it is a no.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Not `input`: an interrupt that comes just before it reads is not heard. In a thread, for the
+    # agent's loop runs in this one.
+    asked: PromptSession[str] = PromptSession()
     try:
-        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+        said = asked.prompt(f"{question} [y/N] ", in_thread=True)
     except (KeyboardInterrupt, EOFError):
-        print()
         return False
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return said.strip().lower() in {"y", "yes"}
 
 
 def _nobody(_question: str) -> bool:

@@ -204,7 +204,7 @@ def test_a_session_in_a_terminal(terminal: "pexpect.spawn[str]", home: Path) -> 
 
     terminal.expect("lowtide>")
     terminal.sendline("trigger_training_job digits with 2 epochs")
-    terminal.expect(r"up to \$.*\[y/N\] ")
+    terminal.expect(r"up to \$.*\[y/N\]")
     terminal.sendintr()
     terminal.expect("not started, nothing was held")
 
