@@ -105,6 +105,10 @@ def swept(world: World, ask: Mapping[str, object], *, key: str) -> tuple[Decimal
     histories = world.tracking.history(tracked, metric="val_accuracy")
     charged = [hold.charged_usd for run in runs for hold in world.ledger.holds(run)]
     charged_usd = sum(charged, Decimal(0))
+    if not any(histories.values()):
+        sys.exit(
+            "no trial logged val_accuracy: does the example take these --epochs and --copies?"
+        )
     best = max(point.value for points in histories.values() for point in points)
     states = sorted(row.state.value for row in rows)
     told = ", ".join(f"{len(list(those))} {state}" for state, those in itertools.groupby(states))
