@@ -13,9 +13,11 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed
 from pydantic import PrivateAttr
 from typing_extensions import override
 
+from blocks.ledger import Hold
 from blocks.local.cluster import LocalCluster
 from blocks.settings import Settings
 from blocks.tracking import Tracking
@@ -27,6 +29,9 @@ from lowtide.identity import run_id
 from lowtide.job import TrainingJob
 from lowtide.ledger.records import JournalLine, LineKind, RunState
 from lowtide.legs import LegEnd, LegSpec
+from lowtide.sweep import SWEEP_TAG
+from tasks.budget import hold_money
+from tasks.claim import Owned, claim
 from tests.flows.conftest import world_in
 from tests.flows.jobs import digits, odd
 
@@ -207,3 +212,24 @@ def test_of_two_flows_of_one_key_at_once_one_owns_the_run_and_the_other_touches_
     assert len(world.ledger.legs(run_id(key))) == 1
     assert len(world.ledger.holds(run_id(key))) == 1
     assert len(world.ledger.events(run_id(key), kind=EventKind.FLOW_RUN)) == 1
+
+
+def test_an_adopted_trial_may_hold_what_it_has_and_no_more(
+    world: World, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = digits(budget={"name": "research/vision"}, tags={SWEEP_TAG: "s-0123456789ab"})
+    owned = claim(world, TrainAsk(job=job, key=key), fallback_key=key, flow_run="its-sweep")
+    assert isinstance(owned, Owned)
+    held = hold_money(world, owned)
+    assert isinstance(held, Hold)
+    world.ledger.drop_lease(owned.lease, now=world.now())
+    may_hold_usd: list[Decimal | None] = []
+
+    def note(_: World, adopted: Owned) -> State[Any]:
+        may_hold_usd.append(adopted.job.budget.max_usd)
+        return Completed()
+
+    monkeypatch.setattr("flows.train._drive", note)
+    run(world, job, key=key)
+
+    assert may_hold_usd == [held.amount_usd]
