@@ -6,13 +6,15 @@ writes addresses and process ids to `stack.json`. Repeating it changes nothing. 
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,9 @@ class Part:
 def up(settings: Settings, *, say: Say, notify: str | None = None) -> dict[str, Part]:
     """Start what is not running, and wait until it answers.
 
+    One at a time on a machine: a port that was free a moment ago may be another stack's by the time
+    that a server listens there, and then both would talk to the same server.
+
     Args:
         settings: Where the home folder is.
         say: Told in one sentence what is being waited for.
@@ -85,6 +90,11 @@ def up(settings: Settings, *, say: Say, notify: str | None = None) -> dict[str, 
     Raises:
         UnavailableError: a part did not answer in time; its log is named.
     """
+    with _one_at_a_time(say):
+        return _up(settings, say=say, notify=notify)
+
+
+def _up(settings: Settings, *, say: Say, notify: str | None) -> dict[str, Part]:
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     parts = running(settings)
@@ -144,6 +154,22 @@ def detach(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
     """Let a process that was started here outlive whoever holds its handle, and return it."""
     _DETACHED.append(process)
     return process
+
+
+@contextlib.contextmanager
+def _one_at_a_time(say: Say) -> Generator[None]:
+    """Keep this user's other stacks from starting until this one has."""
+    path = Path(tempfile.gettempdir()) / f"lowtide-{os.getuid()}.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another stack of yours to start")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _start_prefect(settings: Settings, logs: Path) -> Part:
