@@ -62,10 +62,10 @@ def adaptive(seen: Observation) -> Decision:
     if not spot_usd_per_h:
         return uniform_progress(seen)
     held = _HELD[seen.held]
-    slot_s = _slot_s(seen, deadline=seen.deadline)
-    regrets = _regrets(
-        seen, held=held, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h
-    )
+    tables = _tables(seen, deadline=seen.deadline, spot_usd_per_h=spot_usd_per_h)
+    slot_s = tables.question.slot_s
+    unsaved = seen.unsaved_s / slot_s * seen.on_demand_usd_per_h / spot_usd_per_h
+    regrets = _regrets(seen, tables, held=held, deadline=seen.deadline, unsaved=unsaved)
     # Among equals the run stays as it is.
     ranked = sorted(
         zip(regrets, [choice is not held for choice in _CHOICES], _CHOICES, strict=True)
@@ -80,10 +80,10 @@ def adaptive(seen: Observation) -> Decision:
 
 
 def _regrets(
-    seen: Observation, *, held: Holding, deadline: datetime, slot_s: float, spot_usd_per_h: float
+    seen: Observation, tables: Tables, *, held: Holding, deadline: datetime, unsaved: float
 ) -> tuple[float, float, float]:
     """Return the regret of each of `_CHOICES`, in slots of spot; infinite where not allowed."""
-    tables = _tables(seen, deadline=deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h)
+    slot_s = tables.question.slot_s
     left_s = (deadline - seen.now).total_seconds()
     work = seen.work_left_s / slot_s
     may_spot = held is Holding.SPOT or seen.takes_spot
@@ -105,7 +105,6 @@ def _regrets(
         nothing = math.inf
     if held is Holding.NOTHING:
         return nothing, spot, on_demand
-    unsaved = seen.unsaved_s / slot_s * seen.on_demand_usd_per_h / spot_usd_per_h
     leaving = math.inf if at_risk(seen, lost_s=seen.unsaved_s) else unsaved
     if held is Holding.SPOT:
         return nothing + leaving, spot, on_demand + leaving
@@ -118,14 +117,7 @@ def _kept_s(seen: Observation, *, deadline: datetime, left_s: float) -> float:
     return KEPT_SHARE * slack_at_first_s * left_s / run_s
 
 
-def _slot_s(seen: Observation, *, deadline: datetime) -> float:
-    run_s = (deadline - seen.ready_at).total_seconds()
-    return max(seen.poll_s, run_s / _SLOTS_MAX, seen.changeover_s / _CHANGEOVER_SLOTS_MAX)
-
-
-def _tables(
-    seen: Observation, *, deadline: datetime, slot_s: float, spot_usd_per_h: float
-) -> Tables:
+def _tables(seen: Observation, *, deadline: datetime, spot_usd_per_h: float) -> Tables:
     """Return the tables for a run; those of the last question are at hand, as most repeat it."""
     asked = (
         seen.zone,
@@ -137,13 +129,12 @@ def _tables(
         seen.changeover_s,
         seen.changeover_s_max,
         seen.terms,
-        slot_s,
         spot_usd_per_h,
     )
     # To compare is much faster than to hash: what is the very same is not looked into.
     last_asked, tables = _LAST[0]
     if tables is None or last_asked != asked:
-        question = _question(seen, deadline=deadline, slot_s=slot_s, spot_usd_per_h=spot_usd_per_h)
+        question = _question(seen, deadline=deadline, spot_usd_per_h=spot_usd_per_h)
         tables = solve(question)
         _LAST[0] = (asked, tables)
     return tables
@@ -152,10 +143,9 @@ def _tables(
 _LAST: list[tuple[tuple[object, ...], Tables | None]] = [((), None)]
 
 
-def _question(
-    seen: Observation, *, deadline: datetime, slot_s: float, spot_usd_per_h: float
-) -> Question:
+def _question(seen: Observation, *, deadline: datetime, spot_usd_per_h: float) -> Question:
     run_s = (deadline - seen.ready_at).total_seconds()
+    slot_s = max(seen.poll_s, run_s / _SLOTS_MAX, seen.changeover_s / _CHANGEOVER_SLOTS_MAX)
     slots = math.ceil(run_s / slot_s)
     slack_slots = math.ceil(max(run_s - seen.work_s, reserve_s(seen)) / slot_s)
     # In steps, so that a forecast that moves a little asks nothing new.
@@ -189,6 +179,8 @@ def _on_demand(
     spot_usd_per_h: float,
 ) -> tuple[tuple[int, float], ...]:
     """Return what slots on demand cost, in slots of spot, from the deadline backwards."""
+    if len(tariffs) == 1:
+        return ((slots, round(tariffs[0].usd_per_h / spot_usd_per_h, 4)),)
 
     def costs() -> Iterator[float]:
         current = len(tariffs) - 1

@@ -8,7 +8,7 @@ import pytest
 
 from lowtide.job import CapacityAsk, PolicyName
 from lowtide.policy import PRIOR, Tariff
-from lowtide.policy.adaptive import _question, _slot_s, _tables
+from lowtide.policy.adaptive import _question, _tables
 from tests.lowtide.policy.test_decide import HOUR_S, NOON, seen_at
 
 END = NOON + timedelta(hours=10)
@@ -38,9 +38,8 @@ def test_what_another_run_asked_before_is_never_the_answer(name: str) -> None:
         seen = seen_at(policy=PolicyName.ADAPTIVE, **changes)
         assert seen.deadline is not None
         usd_per_h = PRICES[0 if name in CHANGES else at]
-        slot_s = _slot_s(seen, deadline=seen.deadline)
 
-        tables = _tables(seen, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=usd_per_h)
+        tables = _tables(seen, deadline=seen.deadline, spot_usd_per_h=usd_per_h)
 
-        asked = _question(seen, deadline=seen.deadline, slot_s=slot_s, spot_usd_per_h=usd_per_h)
+        asked = _question(seen, deadline=seen.deadline, spot_usd_per_h=usd_per_h)
         assert tables.question == asked
