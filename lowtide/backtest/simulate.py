@@ -133,7 +133,7 @@ class _Run:
             Capacity.SPOT: self._spot_usd_per_h,
             Capacity.ON_DEMAND: market.on_demand_usd_per_h.tolist(),
         }
-        self._spot = Sightings(share=zone.share)
+        self._spot = Sightings()
         self._left_s = ask.work_s
         self._over_s = 0.0
         self._held: Capacity | None = None

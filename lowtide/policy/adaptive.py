@@ -2,10 +2,11 @@
 
 It asks the tables of `lowtide.policy.tables` what each choice costs in the end. Unlike the rules it
 waits when spot is likely to come soon and starts on demand when it is not, whether the run is ahead
-or behind; it leaves on demand for nothing; and it lets a short-lived offer pass when a changeover
-would eat it up. Two things keep it honest where the zone is not what it seems. The safety net acts
-first, as for every policy. And waiting may not use up more than a share of the slack that uniform
-progress would still have: what is kept is worth most when the model is wrong.
+or behind; it leaves on demand to wait; and it lets a short-lived offer pass when a changeover would
+eat it up. Two things keep it honest where the zone is not what it seems. The safety net acts first,
+as for every policy. And neither waiting nor going back to spot may use up more than a share of the
+slack that uniform progress would still have: what is kept is worth most when the model is wrong. The
+tables are solved within that rule; a plan that counts on slack it may not use is a bad plan.
 """
 
 import math
@@ -24,8 +25,8 @@ from lowtide.policy.tables import Holding, Question, Tables, solve, state_of
 from lowtide.policy.zone import NO_SPOT
 from lowtide.words import show_duration
 
-KEPT_SHARE = 0.4
-"""Share of uniform progress's slack that waiting never touches."""
+KEPT_SHARE = 0.6
+"""Share of uniform progress's slack that neither waiting nor leaving on demand may touch."""
 
 _SLOTS_MAX = 480
 _SLACK_SLOTS_MAX = 144
@@ -96,13 +97,16 @@ def _regrets(
         state=state_of(
             available=may_spot,
             age_s=seen.spot.age_s(seen.now),
-            share=seen.spot.share_at(seen.now),
+            rhythm=seen.spot.rhythm,
         ),
     )
     if not may_spot:
         spot = math.inf
-    if seen.slack_s < _kept_s(seen, deadline=deadline, left_s=left_s):
+    kept_s = _kept_share(seen, run_s=(deadline - seen.ready_at).total_seconds()) * left_s
+    if seen.slack_s < kept_s:
         nothing = math.inf
+    if held is Holding.ON_DEMAND and seen.slack_s - seen.changeover_s < kept_s:
+        spot = math.inf
     if held is Holding.NOTHING:
         return nothing, spot, on_demand
     leaving = math.inf if at_risk(seen, lost_s=seen.unsaved_s) else unsaved
@@ -111,10 +115,9 @@ def _regrets(
     return nothing + leaving, spot + leaving, on_demand
 
 
-def _kept_s(seen: Observation, *, deadline: datetime, left_s: float) -> float:
-    run_s = (deadline - seen.ready_at).total_seconds()
-    slack_at_first_s = max(0.0, run_s - seen.work_s)
-    return KEPT_SHARE * slack_at_first_s * left_s / run_s
+def _kept_share(seen: Observation, *, run_s: float) -> float:
+    """Return the slack that is kept, as a share of the time to the deadline."""
+    return KEPT_SHARE * max(0.0, run_s - seen.work_s) / run_s
 
 
 def _tables(seen: Observation, *, deadline: datetime, spot_usd_per_h: float) -> Tables:
@@ -159,6 +162,8 @@ def _question(seen: Observation, *, deadline: datetime, spot_usd_per_h: float) -
         slack_slots=slack_slots,
         changeover_slots=seen.changeover_s / slot_s,
         reserve_slots=reserve_s(seen) / slot_s,
+        # In steps too.
+        kept_share=round(_kept_share(seen, run_s=run_s), 2),
         on_demand=_on_demand(
             seen.on_demand,
             deadline=deadline,

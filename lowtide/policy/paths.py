@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lowtide.policy.zone import AGES_S, MEMORY_S, SHARES, Zone
+from lowtide.policy.zone import AGES_S, SHORT_S, Zone
 
 _HOUR_S = 3600
 
@@ -32,17 +32,18 @@ def draw_paths(
         ((200, 500), True)
     """
     ends_per_h = np.array([zone.down_ends_per_h, zone.up_ends_per_h])
-    kept = np.exp(-gap_s / MEMORY_S)
     up = generator.random(paths) < zone.share
-    age_s, share = np.zeros(paths), np.full(paths, zone.share)
+    age_s, rhythm = np.zeros(paths), np.zeros(paths, np.intp)
     drawn = np.empty((paths, ticks), bool)
     for tick in range(ticks):
         drawn[:, tick] = up
+        kind = up.astype(np.intp)
         age = np.searchsorted(AGES_S, age_s, side="right") - 1
-        of_share = np.searchsorted(SHARES, share, side="right") - 1
-        chance = 1 - np.exp(-ends_per_h[up.astype(np.intp), age, of_share] * gap_s / _HOUR_S)
+        chance = 1 - np.exp(-ends_per_h[kind, age, rhythm] * gap_s / _HOUR_S)
         changed = generator.random(paths) < chance
-        share = share * kept + (1 - kept) * up
-        age_s = np.where(changed, 0.0, age_s + gap_s)
+        age_s += gap_s
+        short = age_s < np.array(SHORT_S)[kind]
+        rhythm = np.where(changed, rhythm & ~(1 << kind) | (short << kind), rhythm)
+        age_s = np.where(changed, 0.0, age_s)
         up = up ^ changed
     return drawn

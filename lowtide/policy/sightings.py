@@ -1,15 +1,14 @@
 """What a run has seen of its spot capacity: a summary that one more sighting updates.
 
-A policy needs the age of the present stretch and how much of recent time capacity was there. Both
-can be kept up to date without keeping the history, so an observation stays small and can be stored
-with every decision.
+A policy needs the age of the present stretch and how long the last ones were. Both can be kept up
+to date without keeping the history, so an observation stays small and can be stored with every
+decision.
 """
 
-import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lowtide.policy.zone import MEMORY_S, PRIOR
+from lowtide.policy.zone import rhythm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,14 +18,16 @@ class Sightings:
     Attributes:
         available: Whether it is there now; None: nobody has looked, or the answer is too old.
         since: When the present stretch began, as far as was seen; aware.
-        share: Recent share of time in which it was there, 0 to 1.
+        absence_s: How long the last absence that ended had lasted; None: none was seen.
+        presence_s: How long the last presence that ended had lasted; None: none was seen.
         usd_per_h: What it costs now for the whole demand; None: unknown.
         seen_at: When somebody last looked; aware.
     """
 
     available: bool | None = None
     since: datetime | None = None
-    share: float = PRIOR.share
+    absence_s: float | None = None
+    presence_s: float | None = None
     usd_per_h: float | None = None
     seen_at: datetime | None = None
 
@@ -43,30 +44,32 @@ class Sightings:
         Examples:
             >>> noon = datetime.fromisoformat("2026-11-23T12:00:00Z")
             >>> one = datetime.fromisoformat("2026-11-23T13:00:00Z")
-            >>> first = Sightings(share=0.5).seen(noon, available=True, usd_per_h=1.0)
-            >>> later = first.seen(one, available=True, usd_per_h=1.0)
-            >>> later.since == noon, round(later.share, 2)
-            (True, 0.54)
+            >>> first = Sightings().seen(noon, available=True, usd_per_h=1.0)
+            >>> later = first.seen(one, available=False, usd_per_h=1.0)
+            >>> later.since == one, later.presence_s, later.absence_s
+            (True, 3600.0, None)
         """
+        changed = available != self.available or self.since is None
+        ended_s = self.age_s(now) if changed and self.since is not None else None
+        was_there = self.available
         # Not by `replace`, which takes four times as long: a back-test has half a million of these.
         return Sightings(
             available=available,
-            since=self.since if available == self.available and self.since else now,
-            share=self.share_at(now),
+            since=now if changed else self.since,
+            absence_s=self.absence_s if ended_s is None or was_there else ended_s,
+            presence_s=ended_s if ended_s is not None and was_there else self.presence_s,
             usd_per_h=usd_per_h,
             seen_at=now,
         )
 
     def unsure(self, now: datetime) -> "Sightings":
         """Return the summary when nobody can tell any more whether capacity is there."""
-        return replace(self, available=None, since=None, share=self.share_at(now), seen_at=now)
+        return replace(self, available=None, since=None, seen_at=now)
 
-    def share_at(self, now: datetime) -> float:
-        """Return the recent share as it is by now."""
-        if self.available is None or self.seen_at is None or now == self.seen_at:
-            return self.share
-        kept = math.exp(-(now - self.seen_at).total_seconds() / MEMORY_S)
-        return self.share * kept + (1 - kept) * self.available
+    @property
+    def rhythm(self) -> int:
+        """The class of how long the last stretches were, as `lowtide.policy.zone` counts them."""
+        return rhythm(absence_s=self.absence_s, presence_s=self.presence_s)
 
     def age_s(self, now: datetime) -> float:
         """Return for how long it has been as it is, seconds; 0 where nobody knows."""

@@ -1,7 +1,7 @@
 """What each choice costs in the end, for every state a run can be in: an exact dynamic programme.
 
 The state is the slots left to the deadline, the slack, the capacity held, and what is seen of spot
-(there or not, for how long, how much of late: `lowtide.policy.zone`). Slack takes the place of the
+(there or not, for how long, in which rhythm: `lowtide.policy.zone`). Slack takes the place of the
 work left because running leaves it as it is: only waiting and changeovers move along that axis, so
 nothing is blurred by the grid where most of the time is spent, and the axis is short.
 
@@ -18,14 +18,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lowtide.policy.zone import AGES_S, MEMORY_S, SHARES, Zone, age_class, share_class
+from lowtide.policy.zone import AGES_S, RHYTHMS, SHORT_S, Zone, age_class
 
 Values: TypeAlias = NDArray[np.float32]
 """Cost to the end; shape (states of spot, slack) or, in the whole table, with slots and holding."""
 
-_AGES, _SHARES = len(AGES_S), len(SHARES)
-_STATES = 2 * _AGES * _SHARES
-_UP = np.arange(_STATES) >= _AGES * _SHARES
+_AGES = len(AGES_S)
+_STATES = 2 * _AGES * RHYTHMS
+_UP = np.arange(_STATES) >= _AGES * RHYTHMS
 _HOUR_S = 3600
 
 
@@ -48,6 +48,8 @@ class Question:
         slack_slots: Slack, at most.
         changeover_slots: What a new leg loses, slots; any number >= 0.
         reserve_slots: Slack below which only the safety net decides.
+        kept_share: Slack that neither waiting nor leaving on demand for spot may touch, as a share of
+            the slots to the deadline.
         on_demand: What a slot on demand costs, in slots of spot, as (slots, cost) from the deadline
             backwards; the last goes on.
     """
@@ -58,6 +60,7 @@ class Question:
     slack_slots: int
     changeover_slots: float
     reserve_slots: float
+    kept_share: float
     on_demand: tuple[tuple[int, float], ...]
 
 
@@ -98,17 +101,17 @@ class Tables:
         )
 
 
-def state_of(*, available: bool, age_s: float, share: float) -> int:
+def state_of(*, available: bool, age_s: float, rhythm: int) -> int:
     """Return the number of what is seen of spot.
 
     Examples:
         >>> (
-        ...     state_of(available=False, age_s=0, share=0),
-        ...     state_of(available=True, age_s=1e9, share=1),
+        ...     state_of(available=False, age_s=0, rhythm=0),
+        ...     state_of(available=True, age_s=1e9, rhythm=3),
         ... )
         (0, 63)
     """
-    return (available * _AGES + age_class(age_s)) * _SHARES + share_class(share)
+    return (available * _AGES + age_class(age_s)) * RHYTHMS + rhythm
 
 
 @lru_cache(maxsize=8)
@@ -150,8 +153,9 @@ class _Programme:
 
         self._slack = np.arange(question.slack_slots + 1)
         self._lost = question.changeover_slots
+        self._kept_share = question.kept_share
         chance = _chances(question.zone, question.slot_s)
-        # From a state there are six ways on: sparse, and free of a BLAS that starts threads.
+        # From a state there are three ways on: sparse, and free of a BLAS that starts threads.
         self._chance = csr_array(chance)
         self._chance_up = csr_array(chance[_UP])
         self._safe = self._slack >= question.reserve_slots - 1e-6
@@ -167,7 +171,10 @@ class _Programme:
     def step(self, later: Values, left: int) -> tuple[Values, Values]:
         """Return the values, and the cost of each choice, with `left` slots to the deadline."""
         price = self._bill(left, 1)
+        kept = self._kept_share * left
+        # Where the policy may not wait, or go back to spot, nothing may count on it either.
         waits = self._with_less_slack(self._chance @ later[Holding.NOTHING], 1.0)
+        waits[:, self._slack < kept] = _NEVER
         stays_od = price + self._chance @ later[Holding.ON_DEMAND]
         starts_od = price + self._with_less_slack(stays_od - price, self._lost)
         on_spot = [1 + self._on_spot(later, spent) for spent in range(len(self._spot_lost))]
@@ -182,6 +189,7 @@ class _Programme:
             ]
         )
         costs[:, Holding.SPOT, ~_UP] = _NEVER
+        costs[Holding.ON_DEMAND, Holding.SPOT][:, self._slack - self._lost < kept] = _NEVER
         work = left - self._slack
         values = np.empty_like(later)
         values[: len(Holding)] = costs.min(axis=1)
@@ -226,26 +234,19 @@ def _chances(zone: Zone, slot_s: float) -> NDArray[np.float32]:
     chance = np.zeros((_STATES, _STATES), np.float32)
     ages_slots = np.diff(AGES_S, append=np.inf) / slot_s
     ages_on = np.minimum(1.0, 1 / ages_slots)
-    widths = np.diff(SHARES, append=1.0)
-    moved = 1 - np.exp(-slot_s / MEMORY_S)
     for up, ends_per_h in enumerate((zone.down_ends_per_h, zone.up_ends_per_h)):
         for age, of_age in enumerate(ends_per_h):
-            for share, per_h in enumerate(of_age):
-                here = (up * _AGES + age) * _SHARES + share
+            was_short = AGES_S[age] < SHORT_S[up]
+            next_age = min(age + 1, _AGES - 1)
+            for rhythm, per_h in enumerate(of_age):
+                here = (up * _AGES + age) * RHYTHMS + rhythm
                 ends = 1 - np.exp(-per_h * slot_s / _HOUR_S)
-                middle = SHARES[share] + widths[share] / 2
-                shares_on = min(1.0, moved * abs(up - middle) / widths[share])
-                next_share = min(max(share + (1 if up else -1), 0), _SHARES - 1)
-                next_age = min(age + 1, _AGES - 1)
-                for to_share, p in ((next_share, shares_on), (share, 1 - shares_on)):
-                    chance[here, (1 - up) * _AGES * _SHARES + to_share] += p * ends
-                    goes_on = p * (1 - ends)
-                    chance[here, (up * _AGES + next_age) * _SHARES + to_share] += (
-                        goes_on * ages_on[age]
-                    )
-                    chance[here, (up * _AGES + age) * _SHARES + to_share] += goes_on * (
-                        1 - ages_on[age]
-                    )
+                # This stretch's own bit of the rhythm is what it will have been itself.
+                after = (rhythm & ~(1 << up)) | (was_short << up)
+                chance[here, (1 - up) * _AGES * RHYTHMS + after] += ends
+                goes_on = 1 - ends
+                chance[here, (up * _AGES + next_age) * RHYTHMS + rhythm] += goes_on * ages_on[age]
+                chance[here, here] += goes_on * (1 - ages_on[age])
     return chance
 
 
