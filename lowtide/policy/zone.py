@@ -119,10 +119,15 @@ def fit_zone(recordings: Sequence[Recording]) -> Zone:
 def _count(one: Recording, *, ends: NDArray[np.float64], risk_h: NDArray[np.float64]) -> None:
     # The first stretch began before the recording did, so its age is a lower bound; leaving it out
     # would lose the zones that hardly ever change.
-    began, lasted_s = 0, [None, None]
+    began = 0
+    lasted_s: dict[bool, float | None] = {False: None, True: None}
     for tick, (up, then) in enumerate(pairwise(one.available.tolist())):
         age_s = (tick - began) * one.gap_s
-        cell = int(up), age_class(age_s), rhythm(absence_s=lasted_s[0], presence_s=lasted_s[1])
+        cell = (
+            int(up),
+            age_class(age_s),
+            rhythm(absence_s=lasted_s[False], presence_s=lasted_s[True]),
+        )
         # An end lies somewhere within its tick: in the middle, on average.
         risk_h[cell] += (1.0 if up == then else 0.5) * one.gap_s / _HOUR_S
         if up != then:
