@@ -43,7 +43,7 @@ _MOVES = {LineKind.HOLD, LineKind.TOP_UP, LineKind.SHRINK, LineKind.RELEASE}
 def main() -> int:
     """Run both sweeps, print what each cost and found, and return 1 if a line was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=27, help="epochs of each configuration")
+    parser.add_argument("--epochs", type=int, default=81, help="epochs of each configuration")
     parser.add_argument("--copies", type=int, default=25, help="shifted copies of each image")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -95,15 +95,7 @@ def hold_money(world: World, owned: Owned) -> Hold | Refused:
         return need
     cap_usd = job.budget.max_usd
     if cap_usd is not None and need.amount_usd > cap_usd:
-        return Refused(
-            reason=RefusalReason.JOB_LIMIT,
-            gap_usd=need.amount_usd - cap_usd,
-            message=(
-                f"run {owned.run!r} may cost at most {show_usd(cap_usd)} by its job file, and its "
-                f"upper forecast (P90) is {show_usd(need.amount_usd)}"
-            ),
-            remedy=f"raise budget.max_usd to {need.amount_usd}, or train fewer epochs",
-        )
+        return _beyond(owned, cap_usd=cap_usd, needed_usd=need.amount_usd)
     return world.ledger.hold(
         key=f"{owned.run}/hold-{owned.lease.fencing}",
         run=owned.run,
@@ -114,6 +106,28 @@ def hold_money(world: World, owned: Owned) -> Hold | Refused:
         actor=ACTOR,
         reason=f"upper forecast of {job.epochs} epochs",
         now=now,
+    )
+
+
+def _beyond(owned: Owned, *, cap_usd: Decimal, needed_usd: Decimal) -> Refused:
+    """Refuse a run that would cost more than its job file allows, or than those it shares with left."""
+    upper = f"its upper forecast (P90) is {show_usd(needed_usd)}"
+    if owned.shared is not None and owned.shared.left_usd() <= cap_usd:
+        message = (
+            f"{show_usd(cap_usd)} is left of {owned.shared.whose} money for run {owned.run!r}, "
+            f"and {upper}"
+        )
+        remedy = f"give it {needed_usd - cap_usd} more, or train fewer epochs"
+    else:
+        message = (
+            f"run {owned.run!r} may cost at most {show_usd(cap_usd)} by its job file, and {upper}"
+        )
+        remedy = f"raise budget.max_usd to {needed_usd}, or train fewer epochs"
+    return Refused(
+        reason=RefusalReason.JOB_LIMIT,
+        gap_usd=needed_usd - cap_usd,
+        message=message,
+        remedy=remedy,
     )
 
 

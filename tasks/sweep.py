@@ -161,19 +161,22 @@ class _Sweep:
             if refused is not None and not last_chance:
                 return "later"
             if refused is not None:
-                refuse(self.world, capped(owned, cap_usd=self._left_usd()))
+                refuse(self.world, self._sharing(owned, cap_usd=self._left_usd()))
                 self._close_books(index)
                 return None
         return TrialRun(
             world=self.world,
-            owned=replace(capped(owned, cap_usd=self.ask.max_usd), shared=self.money),
+            owned=self._sharing(owned, cap_usd=self.ask.max_usd),
             is_hopeless=partial(self._is_hopeless, index),
             leave=self.leave,
         )
 
     def _hold(self, owned: Owned) -> Refused | None:
         with self.money.left() as left_usd:
-            return hold(self.world, capped(owned, cap_usd=left_usd))
+            return hold(self.world, self._sharing(owned, cap_usd=left_usd))
+
+    def _sharing(self, owned: Owned, *, cap_usd: Decimal) -> Owned:
+        return replace(capped(owned, cap_usd=cap_usd), shared=self.money)
 
     def _hold_all(self, waiting: Sequence[int]) -> Refused | None:
         """Hold every trial's money, or none."""

@@ -246,7 +246,23 @@ def test_what_the_money_does_not_reach_is_refused_and_says_so(world: World) -> N
     assert sum(result.charged_usd for result in results) <= Decimal("0.12")
     refused = next(result for result in results if result.state == "refused")
     assert "upper forecast" in refused.message
+    assert "left of the sweep's money" in refused.message
     assert world.ledger.legs(refused.run) == ()
+
+
+@pytest.mark.slow
+def test_a_trial_that_its_own_job_does_not_pay_for_is_not_refused_for_the_sweep_s_money(
+    world: World,
+) -> None:
+    ask = asked(2)
+    job = ask.job.model_copy(
+        update={"budget": ask.job.budget.model_copy(update={"max_usd": Decimal("0.0001")})}
+    )
+
+    results = swept(world, ask.model_copy(update={"job": job}))
+
+    assert [result.state for result in results] == ["refused"] * 2
+    assert all("by its job file" in result.message for result in results)
 
 
 @pytest.mark.slow
