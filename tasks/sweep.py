@@ -39,7 +39,7 @@ from tasks.claim import Attached, Owned, claim
 from tasks.effect import effect
 from tasks.look import leg_starts
 from tasks.shared_sum import SharedSum
-from tasks.trial import TrialRun, capped, held_usd, hold, refuse, result_of
+from tasks.trial import TrialRun, capped, held_usd, hold, most_held_usd, refuse, result_of
 
 _TURN_S = 1.0
 _RENEW_EVERY = timedelta(seconds=15)
@@ -91,6 +91,7 @@ class _Sweep:
     owned: dict[int, Owned] = field(default_factory=dict[int, Owned])
     runs: dict[int, TrialRun] = field(default_factory=dict[int, TrialRun])
     spent_usd: dict[int, Decimal] = field(default_factory=dict[int, Decimal])
+    elsewhere_usd: dict[int, Decimal] = field(default_factory=dict[int, Decimal])
     reached: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
     judged: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     renewed_at: datetime | None = None
@@ -154,7 +155,8 @@ class _Sweep:
         if isinstance(owned, Attached):
             message = f"owned by {owned.owner}"
             self.results[index] = replace(self._result(index), message=message)
-            self.spent_usd[index] = held_usd(self.world, owned.run)
+            self.spent_usd[index] = most_held_usd(self.world, owned.run)
+            self.elsewhere_usd.pop(index, None)
             return None
         if held_usd(self.world, owned.run) == 0:
             refused = self._hold(owned)
@@ -216,6 +218,7 @@ class _Sweep:
         claimed = claim(self.world, ask, fallback_key=self.key, flow_run=self.flow_run)
         if isinstance(claimed, Owned):
             self.owned[index] = claimed
+            self.elsewhere_usd.pop(index, None)
         return claimed
 
     def _job(self, index: int) -> TrainingJob:
@@ -226,7 +229,8 @@ class _Sweep:
         owned = tuple(self.owned.items())  # the trials' threads ask too, while others come and go
         live = [one.run for at, one in owned if at not in self.spent_usd]
         held = self.world.ledger.taken_usd(live).values()
-        used_usd = sum(tuple(self.spent_usd.values()), ZERO_USD) + sum(held, ZERO_USD)
+        others = (*self.spent_usd.values(), *self.elsewhere_usd.values())
+        used_usd = sum(others, ZERO_USD) + sum(held, ZERO_USD)
         return max(self.ask.max_usd - used_usd, ZERO_USD)
 
     def _end(self, index: int, future: Future[None]) -> None:
@@ -277,12 +281,17 @@ class _Sweep:
             self.reached[rung, index] = value
 
     def _recall(self) -> None:
-        """Take up what an earlier flow of this sweep left: ended trials, and what they reached."""
+        """Take up what an earlier flow of this sweep left: ended trials, and what they reached.
+
+        Those that have not ended may be somebody else's by now, and have what they ever had.
+        """
         for index in range(len(self.ask.configs)):
             run = run_id(f"{self.key}/{index}")
             row = self.world.ledger.run(run)
             self.results[index] = self._result(index)
             if row is None or row.state in UNFINISHED:
+                if row is not None and index not in self.owned:
+                    self.elsewhere_usd[index] = most_held_usd(self.world, run)
                 continue
             self.spent_usd[index] = held_usd(self.world, run)
             progress = self._past(row.mlflow_run_id, run, index)

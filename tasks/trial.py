@@ -8,12 +8,13 @@ milliseconds, which is more than all the rest of an instant trial.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import accumulate
 from threading import Event
 from typing import Any
 
 from blocks.world import World
 from lowtide.errors import UnavailableError
-from lowtide.ledger.records import RunState
+from lowtide.ledger.records import LineKind, RunState
 from lowtide.legs import Capacity
 from lowtide.money import ZERO_USD
 from lowtide.progress import Progress
@@ -31,6 +32,8 @@ from tasks.submit import submit_job
 from tasks.updates import Updates
 
 _LOOK_EVERY_S = 0.25
+_LINES_MAX = 100_000
+_MOVES = {LineKind.HOLD, LineKind.TOP_UP, LineKind.SHRINK, LineKind.RELEASE, LineKind.EXPIRE}
 _PLAN = Plan(capacity=Capacity.ON_DEMAND, reason="the sweep runs its trials now")
 
 
@@ -45,6 +48,16 @@ def capped(owned: Owned, *, cap_usd: Decimal) -> Owned:
 def held_usd(world: World, run: str) -> Decimal:
     """Return what a run has taken out of the sweep's money: charged, or still held."""
     return world.ledger.taken_usd([run]).get(run, ZERO_USD)
+
+
+def most_held_usd(world: World, run: str) -> Decimal:
+    """Return the most that a run ever had, charged or held.
+
+    One that goes on without its sweep may give some back, and take it again: see `left_alone`.
+    """
+    lines = world.ledger.journal(run=run, limit=_LINES_MAX)
+    had_usd = accumulate(line.amount_usd for line in lines if line.kind in _MOVES)
+    return max(had_usd, default=ZERO_USD)
 
 
 def left_alone(world: World, owned: Owned) -> Owned:

@@ -24,7 +24,7 @@ from tasks.budget import hold_money
 from tasks.claim import Attached, Owned, claim
 from tasks.compare_trials import compare_trials
 from tasks.sweep import run_trials, sweep_id
-from tasks.trial import left_alone
+from tasks.trial import left_alone, most_held_usd
 from tests.blocks.local.rigs import NOON, HandClock
 from tests.fakes.events import NotedEvents
 from tests.fakes.runner import FakeRunner, Script
@@ -234,6 +234,39 @@ def test_a_trial_whose_sweep_is_gone_goes_on_with_what_it_has_and_no_more(world:
     assert alone.job.budget.max_usd == held.amount_usd
     free = replace(owned, job=ask.job)
     assert left_alone(world, free) == free
+
+
+@pytest.mark.slow
+def test_what_an_adopted_trial_gave_back_is_kept_for_it_when_its_sweep_returns(
+    world: World,
+) -> None:
+    ask = asked(3, max_usd="0.13", max_parallel=1)
+    job = ask.configs[1].of(ask.job, sweep=sweep_id(KEY))
+    adopted = claim(
+        world, TrainAsk(job=job, key=f"{KEY}/1"), fallback_key=KEY, flow_run="an-adopter"
+    )
+    assert isinstance(adopted, Owned)
+    held = hold_money(world, adopted)
+    assert isinstance(held, Hold)
+    world.ledger.shrink(
+        key="gave-back",
+        run=adopted.run,
+        to_usd=held.amount_usd / 2,
+        actor="an-adopter",
+        reason="its epochs got shorter",
+        now=NOON,
+    )
+    world.ledger.drop_lease(adopted.lease, now=NOON)
+    world.ledger.take_lease(adopted.run, owner="an adopter", now=NOON, ttl_s=1e6)
+
+    first, second, third = swept(world, ask)
+
+    # The third would fit beside what the adopted one holds now, but not beside what it may hold.
+    two_usd = FULL_USD + held.amount_usd
+    assert most_held_usd(world, adopted.run) == held.amount_usd
+    assert held.amount_usd / 2 + two_usd <= ask.max_usd < held.amount_usd + two_usd
+    assert "owned by" in second.message
+    assert (first.state, third.state) == ("completed", "refused")
 
 
 @pytest.mark.slow
