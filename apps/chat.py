@@ -22,6 +22,7 @@ from apps.tool import not_confirmed, start
 from apps.tool_calls import parameters, parse_call, usage
 from apps.tools import TOOLS
 from apps.trainings import Spending
+from apps.yes_no import said_yes
 from blocks.settings import Settings
 from lowtide.errors import LowtideError
 from lowtide.money import show_usd
@@ -103,7 +104,7 @@ def open_chat(settings: Settings, *, confirm: Confirm) -> Chat:
 def talk(settings: Settings) -> None:
     """Read lines and answer them until the input ends."""
     at_terminal = sys.stdin.isatty()
-    chat = open_chat(settings, confirm=_ask if at_terminal else _nobody)
+    chat = open_chat(settings, confirm=said_yes if at_terminal else _nobody)
     try:
         if at_terminal:
             print(welcome(settings))
@@ -208,17 +209,6 @@ def _not_understood(line: str) -> str:
         f"{hint}no model is configured (LOWTIDE_MODEL), so plain language is not understood.\n"
         f"What can be typed:\n{names}\nas in: {_EXAMPLE}"
     )
-
-
-def _ask(question: str) -> bool:
-    # Not `input`: an interrupt that comes just before it reads is not heard. In a thread, for the
-    # agent's loop runs in this one.
-    asked: PromptSession[str] = PromptSession()
-    try:
-        said = asked.prompt(f"{question} [y/N] ", in_thread=True)
-    except (KeyboardInterrupt, EOFError):
-        return False
-    return said.strip().lower() in {"y", "yes"}
 
 
 def _nobody(_question: str) -> bool:

@@ -16,6 +16,7 @@ from apps.books import check_job, open_ledger
 from apps.files import read_job
 from apps.output import EXIT_DONE, EXIT_FAILED, emit, notice
 from apps.watch import Watch
+from apps.yes_no import said_yes
 from blocks.ledger import Books
 from blocks.owner import is_dead
 from blocks.settings import Settings
@@ -152,7 +153,7 @@ class Training:
             try:
                 row = watch.to_the_end()
             except KeyboardInterrupt:
-                if not self._stop_wanted():
+                if not (sys.stdin.isatty() and said_yes("\nStop the training too?")):
                     notice(f"it goes on.  look: lowtide jobs show {self.run}")
                     notice(f"              stop: lowtide jobs stop {self.run}")
                     return EXIT_DONE
@@ -160,14 +161,6 @@ class Training:
                 notice("ending the training at its next checkpoint")
                 continue
             return self._answer(row, as_json=as_json, log=log)
-
-    def _stop_wanted(self) -> bool:
-        if not sys.stdin.isatty():
-            return False
-        try:
-            return input("\nStop the training too? [y/N] ").strip().lower() in {"y", "yes"}
-        except (KeyboardInterrupt, EOFError):
-            return False
 
     def _answer(self, row: RunRow | None, *, as_json: bool, log: Path | None) -> int:
         if row is not None and row.state is RunState.DEFERRED:
