@@ -10,7 +10,7 @@
 * Judge: over nine cells of deadline and changeover, `adaptive` learns from four recordings and is judged
   on the other four, both ways; the gap closed is the share of what lies between uniform progress and
   the optimum in hindsight. One half is of machines with one device, the other of machines with eight,
-  which come and go faster: there is no harder way to divide the eight.
+  which come and go faster: harder than to divide them by zone.
 * Unseen: what is learnt from all eight is judged on recordings of 2023, which were made in another way
   and on which nothing was tuned.
 * Speed: on one core.
