@@ -2,11 +2,11 @@
 
 It asks the tables of `lowtide.policy.tables` what each choice costs in the end. Unlike the rules it
 waits when spot is likely to come soon and starts on demand when it is not, whether the run is ahead
-or behind; it leaves on demand to wait for spot; and it lets a short-lived offer pass when a changeover would
-eat it up. Two things keep it honest where the zone is not what it seems. The safety net acts first,
-as for every policy. And neither waiting nor going back to spot may use up more than a share of the
-slack that uniform progress would still have: what is kept is worth most when the model is wrong. The
-tables are solved within that rule; a plan that counts on slack it may not use is a bad plan.
+or behind; it leaves on demand to wait for spot; and it lets a short-lived offer pass when a changeover
+would eat it up. Two things keep it honest where the zone is not what it seems. The safety net acts
+first, as for every policy. And neither waiting nor going back to spot may use up more than a share of
+the slack that uniform progress would still have: what is kept is worth most when the model is wrong.
+The tables are solved within that rule; a plan that counts on slack it may not use is a bad plan.
 """
 
 import math
