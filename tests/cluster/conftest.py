@@ -15,6 +15,7 @@ from infra.testcluster import launcher
 from infra.testcluster.build import CannotBuildError
 from tests.cluster.host_python import host_python
 from tests.cluster.sandbox import (
+    WITHIN_S,
     Bed,
     Sandbox,
     kubectl_apply,
@@ -25,6 +26,14 @@ from tests.cluster.sandbox import (
 )
 
 FOREIGN = "LOWTIDE_TEST_KUBECONFIG"
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test take longer than `wait_for` waits: then its failure shows what was seen last."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(2 * WITHIN_S))
 
 
 @pytest.fixture(scope="session")
