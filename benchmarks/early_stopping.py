@@ -1,6 +1,6 @@
 """Early stopping on a real training: what the advice promised, and what following it saved.
 
-    python -m benchmarks.early_stopping [--epochs 60] [--copies 5] [--home FOLDER]
+    python -m benchmarks.early_stopping [--epochs 60] [--copies 25] [--home FOLDER]
 
 The digits job is trained by the whole of lowtide, on a stack and a ledger of its own: first to its
 last epoch, then by the very command that the early-stopping advice on that run gives. The same seed
@@ -88,7 +88,7 @@ def main() -> int:
     """Print all figures; return 1 if the line is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=60, help="epochs of the whole training")
-    parser.add_argument("--copies", type=int, default=5, help="copies of each image")
+    parser.add_argument("--copies", type=int, default=25, help="copies of each image")
     parser.add_argument("--home", type=Path, help="home of a stack that is up; default: its own")
     asked = parser.parse_args()
     if asked.home is not None:
