@@ -36,7 +36,7 @@ from lowtide.verdict import RefusalReason, Refused
 Windows: TypeAlias = Mapping[str, Sequence[Window]]
 
 _HOUR_S = 3600.0
-_WIDTH_MIN = 120
+_WIDTH = 200
 _COLUMNS = (
     "windows",
     "cost, $",
@@ -206,7 +206,9 @@ def check_positive(number: float | None, option: str) -> None:
 
 def show(scores: Scores) -> None:
     """Print the scores as a table."""
-    table = Table("trace", "policy")
+    table = Table()
+    for column in ("trace", "policy"):
+        table.add_column(column, overflow="fold")  # a name that is cut says nothing
     for column in _COLUMNS:
         table.add_column(column, justify="right")
     for cells in (scores.cells, scores.totals):
@@ -214,7 +216,7 @@ def show(scores: Scores) -> None:
             table.add_row(*_row(cell))
         table.add_section()
     # Where no terminal sets the width, the table takes what it needs.
-    Console(width=None if sys.stdout.isatty() else _WIDTH_MIN).print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
