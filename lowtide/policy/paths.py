@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lowtide.policy.zone import AGES_S, SHORT_S, Zone
+from lowtide.policy.zone import AGES_S, NEXT_RHYTHM, SHORT_S, Zone
 
 _HOUR_S = 3600
 
@@ -42,8 +42,8 @@ def draw_paths(
         chance = 1 - np.exp(-ends_per_h[kind, age, rhythm] * gap_s / _HOUR_S)
         changed = generator.random(paths) < chance
         age_s += gap_s
-        short = age_s < np.array(SHORT_S)[kind]
-        rhythm = np.where(changed, rhythm & ~(1 << kind) | (short << kind), rhythm)
+        short = (age_s < np.array(SHORT_S)[kind]).astype(np.intp)
+        rhythm = np.where(changed, NEXT_RHYTHM[kind, short, rhythm], rhythm)
         age_s = np.where(changed, 0.0, age_s)
         up = up ^ changed
     return drawn

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lowtide.policy.zone import AGES_S, RHYTHMS, SHORT_S, Zone, age_class
+from lowtide.policy.zone import AGES_S, NEXT_RHYTHM, RHYTHMS, SHORT_S, Zone, age_class
 
 Values: TypeAlias = NDArray[np.float32]
 """Cost to the end; shape (states of spot, slack) or, in the whole table, with slots and holding."""
@@ -236,13 +236,12 @@ def _chances(zone: Zone, slot_s: float) -> NDArray[np.float32]:
     ages_on = np.minimum(1.0, 1 / ages_slots)
     for up, ends_per_h in enumerate((zone.down_ends_per_h, zone.up_ends_per_h)):
         for age, of_age in enumerate(ends_per_h):
-            was_short = AGES_S[age] < SHORT_S[up]
+            was_short = int(AGES_S[age] < SHORT_S[up])
             next_age = min(age + 1, _AGES - 1)
             for rhythm, per_h in enumerate(of_age):
                 here = (up * _AGES + age) * RHYTHMS + rhythm
                 ends = 1 - np.exp(-per_h * slot_s / _HOUR_S)
-                # This stretch's own bit of the rhythm is what it will have been itself.
-                after = (rhythm & ~(1 << up)) | (was_short << up)
+                after = NEXT_RHYTHM[up, was_short, rhythm]
                 chance[here, (1 - up) * _AGES * RHYTHMS + after] += ends
                 goes_on = 1 - ends
                 chance[here, (up * _AGES + next_age) * RHYTHMS + rhythm] += goes_on * ages_on[age]

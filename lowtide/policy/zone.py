@@ -26,6 +26,15 @@ SHORT_S = (1800.0, 3600.0)
 RHYTHMS = 4
 """Neither the last absence nor the last presence was short; the absence; the presence; both."""
 
+NEXT_RHYTHM = np.array(
+    [
+        [[before & ~(1 << up) | short << up for before in range(RHYTHMS)] for short in (0, 1)]
+        for up in (0, 1)
+    ]
+)
+"""The rhythm after a stretch has ended: by whether it was a presence, whether it was short, and the
+rhythm during it. It takes the place of the last one of its kind."""
+
 _SHRINK_EVENTS = 5.0
 _HOUR_S = 3600
 
